@@ -1,0 +1,17 @@
+//! Apache Kafka log directories on a local disk: read, checked and understood with no broker running.
+//!
+//! The layers, each importing only from those above it in this list:
+//!
+//! - [`types`], [`wire`], [`crc`]: numbers, bytes, checksums;
+//! - [`batch`]: record batches and messages as pure functions of bytes;
+//! - [`storage`]: the files of a log directory;
+//! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
+//!
+//! Everything read from disk is a claim until it is checked; nothing here panics on bytes.
+
+pub mod batch;
+pub mod cli;
+pub mod crc;
+pub mod storage;
+pub mod types;
+pub mod wire;
