@@ -57,7 +57,7 @@ fn valid_batches_decode_to_the_same_fields() {
             let codec = frame.codec().unwrap().name();
             let timestamp_type = frame.timestamp_type().kafka_name();
             let mut found = json!({
-                "last_offset": frame.last_offset().get(), "size": frame.len(), "magic": frame.magic(), "codec": codec,
+                "last_offset": frame.last_offset().get(), "size": frame.size_bytes(), "magic": frame.magic(), "codec": codec,
                 "timestamp_type": timestamp_type, "max_timestamp": frame.max_timestamp_ms(), "crc": frame.stored_crc(),
             });
             if let Frame::Batch(batch) = frame {

@@ -1,1 +1,3 @@
 //! The files of a log directory.
+
+pub mod file_source;
