@@ -178,6 +178,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Epochs and their start offsets.
+    type Entries = &'static [(i32, i64)];
+
     fn epochs(entries: &[(i32, i64)]) -> LeaderEpochs {
         let entries: Vec<_> =
             entries.iter().map(|&(e, s)| EpochEntry { epoch: LeaderEpoch(e), start: Offset::new(s) }).collect();
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_latest_assignment_wins() {
-        let cases: [(&[(i32, i64)], &[(i32, i64)]); 4] = [
+        let cases: [(Entries, Entries); 4] = [
             (&[(0, 0), (2, 100), (1, 200)], &[(0, 0), (1, 200)]),
             (&[(0, 0), (1, 50), (1, 60)], &[(0, 0), (1, 50)]),
             (&[(0, 0), (1, 50), (1, 40)], &[(0, 0), (1, 40)]),

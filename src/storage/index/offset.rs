@@ -187,6 +187,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Entries, and what breaks at which of them.
+    type Case = (&'static [(i32, i32)], Option<(usize, Broken)>);
+
     fn bytes(entries: &[(i32, i32)]) -> Vec<u8> {
         entries.iter().flat_map(|(o, p)| [o.to_be_bytes(), p.to_be_bytes()].concat()).collect()
     }
@@ -211,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_first_entry_out_of_order_is_named() {
-        let cases: [(&[(i32, i32)], Option<(usize, Broken)>); 7] = [
+        let cases: [Case; 7] = [
             (&[(5, 100), (9, 200), (0, 0)], None),
             (&[(-5, 100)], Some((0, Broken::OffsetBelowBase { offset: Offset::new(95), base: Offset::new(100) }))),
             (&[(5, -1)], Some((0, Broken::NegativePosition { position: -1 }))),

@@ -184,6 +184,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Entries, and what breaks at which of them.
+    type Case = (&'static [(i64, i32)], Option<(usize, Broken)>);
+
     fn bytes(entries: &[(i64, i32)]) -> Vec<u8> {
         entries.iter().flat_map(|(t, o)| [&t.to_be_bytes()[..], &o.to_be_bytes()[..]].concat()).collect()
     }
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_first_entry_out_of_order_is_named() {
-        let cases: [(&[(i64, i32)], Option<(usize, Broken)>); 6] = [
+        let cases: [Case; 6] = [
             (&[(5, 0), (9, 20), (0, 0)], None),
             (&[(-5, 1)], Some((0, Broken::NegativeTimestamp { timestamp: -5 }))),
             (&[(5, -1)], Some((0, Broken::OffsetBelowBase { offset: Offset::new(99), base: Offset::new(100) }))),
