@@ -233,6 +233,8 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+const BASE64_DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// A topic or directory id: 16 bytes, written as URL-safe base64 without padding (22 characters).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
@@ -243,10 +245,17 @@ impl Uuid {
 
     /// Parses Kafka's text form (`Uuid.fromString`); `None` when it is not 16 bytes of URL-safe base64.
     ///
-    /// Padding is accepted, as Java's decoder accepts it.
+    /// As in Java the padding, `==`, may be there, and the last four bits, which belong to no byte, may be anything.
     pub fn parse(text: &str) -> Option<Uuid> {
-        let bare = text.trim_end_matches('=');
-        let bytes = data_encoding::BASE64URL_NOPAD.decode(bare.as_bytes()).ok()?;
+        let bare = text.strip_suffix("==").unwrap_or(text).as_bytes();
+        // 22 digits of 6 bits each are 4 bits more than 16 bytes; a strict decoder wants those zero.
+        let (last, rest) = bare.split_last()?;
+        let digit = BASE64_DIGITS.iter().position(|d| d == last)?;
+        let mut strict = [0; 22];
+        let (end, start) = strict.split_last_mut()?;
+        start.copy_from_slice(Some(rest).filter(|rest| rest.len() == start.len())?);
+        *end = *BASE64_DIGITS.get(digit & !0xf)?;
+        let bytes = data_encoding::BASE64URL_NOPAD.decode(&strict).ok()?;
         Some(Uuid(bytes.try_into().ok()?))
     }
 }
@@ -287,7 +296,11 @@ mod tests {
     fn uuid_text_round_trips_and_rejects_other_lengths() {
         let id = Uuid::parse("Rxb6TNYpQwKP9QAa-GboDQ").expect("a topic id from a real directory");
         assert_eq!(id.to_string(), "Rxb6TNYpQwKP9QAa-GboDQ");
-        for bad in ["", "abc", "Rxb6TNYpQwKP9QAa+GboDQ", "Rxb6TNYpQwKP9QAa-GboDQAA"] {
+        for same in ["Rxb6TNYpQwKP9QAa-GboDQ==", "Rxb6TNYpQwKP9QAa-GboDR"] {
+            assert_eq!(Uuid::parse(same), Some(id), "{same}");
+        }
+        let bad = ["", "abc", "Rxb6TNYpQwKP9QAa+GboDQ", "Rxb6TNYpQwKP9QAa-GboDQAA", "Rxb6TNYpQwKP9QAa-GboDQ=", "=="];
+        for bad in bad {
             assert_eq!(Uuid::parse(bad), None, "{bad}");
         }
     }

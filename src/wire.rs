@@ -41,6 +41,41 @@ pub const fn unzigzag64(raw: u64) -> i64 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
 
+/// Zig-zag coding of 32-bit integers: small ones of either sign become small unsigned ones.
+pub const fn zigzag32(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)).cast_unsigned()
+}
+
+/// Zig-zag coding of 64-bit integers.
+pub const fn zigzag64(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// Appends an unsigned variable-length integer (`ByteUtils.writeUnsignedVarint`).
+pub fn put_unsigned_varint(out: &mut Vec<u8>, value: u32) {
+    put_unsigned_varlong(out, u64::from(value));
+}
+
+/// Appends a zig-zag variable-length 32-bit integer (`ByteUtils.writeVarint`).
+pub fn put_varint(out: &mut Vec<u8>, value: i32) {
+    put_unsigned_varint(out, zigzag32(value));
+}
+
+/// Appends a zig-zag variable-length 64-bit integer (`ByteUtils.writeVarlong`).
+pub fn put_varlong(out: &mut Vec<u8>, value: i64) {
+    put_unsigned_varlong(out, zigzag64(value));
+}
+
+fn put_unsigned_varlong(out: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        let [low, ..] = value.to_le_bytes();
+        out.push(low | 0x80);
+        value >>= 7;
+    }
+    let [low, ..] = value.to_le_bytes();
+    out.push(low);
+}
+
 /// Reads forward over a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -193,6 +228,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_cut_is_an_underflow_and_too_long_is_said() {
@@ -203,6 +239,21 @@ mod tests {
         }
         assert!(matches!(Reader::new(&[0xff; 5]).varint(), Err(WireError::VarintTooLong { .. })));
         assert!(matches!(Reader::new(&[0xff; 10]).varlong(), Err(WireError::VarintTooLong { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(value: i64, small: i32) {
+            let mut out = Vec::new();
+            put_varlong(&mut out, value);
+            put_varint(&mut out, small);
+            put_unsigned_varint(&mut out, small.cast_unsigned());
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.varlong(), Ok(value));
+            prop_assert_eq!(reader.varint(), Ok(small));
+            prop_assert_eq!(reader.unsigned_varint(), Ok(small.cast_unsigned()));
+            prop_assert_eq!(reader.remaining(), 0);
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Batches as Kafka 4.3 itself encodes and refuses them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
@@ -34,12 +35,12 @@ fn record_json(record: &RecordRef<'_>, expected: &Value) -> Value {
 
 #[test]
 fn valid_batches_decode_to_the_same_fields() {
-    let cases = support::lines("batches-valid.ndjson.gz");
+    let Some(cases) = support::lines("batches-valid") else { return };
     let mut decompressor = Decompressor::default();
     let (mut batches, mut records, mut unreadable) = (0, 0, 0);
     for case in &cases {
         let id = &case["id"];
-        let bytes = support::hex(&case["bytes"]);
+        let bytes = support::hex(case, "bytes");
         let mut rest = &bytes[..];
         if case["readable"] == Value::Bool(false) {
             unreadable += 1;
@@ -99,7 +100,6 @@ fn valid_batches_decode_to_the_same_fields() {
         }
         assert!(rest.is_empty(), "{id}: {} bytes left", rest.len());
     }
-    assert_eq!(cases.is_empty(), support::vectors_dir().is_none(), "the folder is there, the cases are not");
     println!("batches-valid: {} cases, {batches} batches, {records} records, {unreadable} unreadable", cases.len());
 }
 
@@ -148,13 +148,13 @@ fn reason_agrees(kafka: &str, ours: &PayloadError) -> bool {
 
 #[test]
 fn invalid_batches_are_refused_where_kafka_refuses_them() {
-    let cases = support::lines("batches-invalid.ndjson");
+    let Some(cases) = support::lines("batches-invalid") else { return };
     let mut decompressor = Decompressor::default();
     let (mut frames, mut refused) = (0, 0);
     let mut wrong = Vec::new();
     for case in &cases {
         let label = format!("{} ({})", case["id"], case["what"]);
-        let bytes = support::hex(&case["bytes"]);
+        let bytes = support::hex(case, "bytes");
         let mut rest = &bytes[..];
         for expected in case["file"]["batches"].as_array().unwrap() {
             frames += 1;
@@ -194,7 +194,6 @@ fn invalid_batches_are_refused_where_kafka_refuses_them() {
             }
         }
     }
-    assert_eq!(cases.is_empty(), support::vectors_dir().is_none(), "the folder is there, the cases are not");
     println!("batches-invalid: {} cases, {frames} frames, {refused} refusals", cases.len());
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
 }

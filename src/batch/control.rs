@@ -34,7 +34,7 @@ impl ControlType {
         let mut reader = Reader::new(key);
         let version = reader.i16().ok()?;
         let id = reader.i16().ok()?;
-        (version >= 0).then(|| match id {
+        (version >= 0).then_some(match id {
             0 => ControlType::Abort,
             1 => ControlType::Commit,
             2 => ControlType::LeaderChange,

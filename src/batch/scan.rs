@@ -89,6 +89,9 @@ pub enum Doubt {
         expected: Offset,
         /// First offset of the entry behind it, where that is what tells.
         next: Option<Offset>,
+        /// Nothing is missing without it: the offsets it claims were read before and the log goes on
+        /// behind it as if it were not there. A copy, not a batch whose offset field was damaged.
+        surplus: bool,
     },
     /// Its leader epoch is below that of the entry before, and epochs never fall.
     #[error("leader epoch {found} is below {previous} of the batch before")]
@@ -162,6 +165,25 @@ pub struct Entry<'a> {
     pub doubt: Option<Doubt>,
 }
 
+/// A step that does not borrow: see [`Scanner::advance`].
+#[derive(Debug, Clone, Copy)]
+pub enum Advance {
+    /// An entry, to be had from [`Scanner::load`].
+    Entry(Found),
+    /// As [`Step::Damage`].
+    Damage(Damage),
+    /// As [`Step::End`].
+    End(Position, Tail),
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    position: Position,
+    len: usize,
+    doubt: Option<Doubt>,
+}
+
 /// Walks over the entries of a source.
 #[derive(Debug)]
 pub struct Scanner<S> {
@@ -169,6 +191,8 @@ pub struct Scanner<S> {
     options: ScanOptions,
     position: u64,
     expected: Option<Offset>,
+    /// Offsets of the entry before, to know a copy of it.
+    previous: Option<(Offset, Offset)>,
     epoch: LeaderEpoch,
     /// Checksum work the search for a way on may still do; keeps crafted files from making it quadratic.
     search_budget: u64,
@@ -194,6 +218,7 @@ impl<S: Source> Scanner<S> {
             options,
             position: position.get(),
             expected: options.base_offset,
+            previous: None,
             epoch: LeaderEpoch::NONE,
             search_budget,
         }
@@ -223,44 +248,55 @@ impl<S: Source> Scanner<S> {
     pub fn seek(&mut self, position: Position, expected: Option<Offset>) {
         self.position = position.get();
         self.expected = expected;
+        self.previous = None;
         self.epoch = LeaderEpoch::NONE;
     }
 
     /// The next entry, damage, or the end; after the end, the end again (or more, if the source grew).
     #[expect(clippy::should_implement_trait, reason = "a step borrows the scanner's buffer, an Iterator's item cannot")]
     pub fn next(&mut self) -> io::Result<Step<'_>> {
+        match self.advance()? {
+            Advance::Entry(found) => self.load(found),
+            Advance::Damage(damage) => Ok(Step::Damage(damage)),
+            Advance::End(position, tail) => Ok(Step::End(position, tail)),
+        }
+    }
+
+    /// Goes one step, without borrowing the entry: for callers that decide in between.
+    pub fn advance(&mut self) -> io::Result<Advance> {
         let at = self.position;
-        match self.judge(at)? {
+        Ok(match self.judge(at)? {
             Verdict::Sound { len, doubt } => {
                 self.position = at + len as u64;
-                let want = match self.options.depth {
-                    Depth::Headers => HEADER_LEN.min(len),
-                    Depth::Crc => len,
-                };
-                let window = self.source.window(at, want)?;
-                let frame = match self.options.depth {
-                    Depth::Headers => Frame::parse_header(window, len),
-                    Depth::Crc => Frame::parse(window.get(..len).unwrap_or(window)),
-                };
-                match frame {
-                    Ok(frame) => Ok(Step::Entry(Entry { position: Position::new(at), frame, doubt })),
-                    // The bytes changed between two looks: a file being rewritten under the reader.
-                    Err(reason) => Ok(Step::Damage(Damage {
-                        position: Position::new(at),
-                        end: Position::new(at + len as u64),
-                        reason,
-                        expected: self.expected,
-                        next: None,
-                        framed: false,
-                    })),
-                }
+                Advance::Entry(Found { position: Position::new(at), len, doubt })
             }
             Verdict::Damage(damage) => {
                 self.position = damage.end.get();
-                Ok(Step::Damage(damage))
+                Advance::Damage(damage)
             }
-            Verdict::End(tail) => Ok(Step::End(Position::new(at), tail)),
-        }
+            Verdict::End(tail) => Advance::End(Position::new(at), tail),
+        })
+    }
+
+    /// The entry that [`Scanner::advance`] found.
+    pub fn load(&mut self, found: Found) -> io::Result<Step<'_>> {
+        let Found { position, len, doubt } = found;
+        let expected = self.expected;
+        let header_only = self.options.depth == Depth::Headers;
+        let window = self.source.window(position.get(), if header_only { HEADER_LEN.min(len) } else { len })?;
+        let frame = if header_only {
+            Frame::parse_header(window, len)
+        } else {
+            Frame::parse(window.get(..len).unwrap_or(window))
+        };
+        Ok(match frame {
+            Ok(frame) => Step::Entry(Entry { position, frame, doubt }),
+            // The bytes changed between two looks: a file being rewritten under the reader.
+            Err(reason) => {
+                let end = position.plus(len as u64);
+                Step::Damage(Damage { position, end, reason, expected, next: None, framed: false })
+            }
+        })
     }
 
     fn judge(&mut self, at: u64) -> io::Result<Verdict> {
@@ -312,23 +348,11 @@ impl<S: Source> Scanner<S> {
 
     /// An entry is sound; do its offsets and epoch fit where it stands?
     fn judge_place(&mut self, at: u64, len: usize, span: Span) -> io::Result<Verdict> {
-        let mut doubt = None;
-        if let Some(expected) = self.expected {
-            let first = span.base.unwrap_or(span.last);
-            let ceiling = self.options.base_offset.map_or(Offset::MAX, |base| base.plus(i64::from(i32::MAX)));
-            let order = |next| Some(Doubt::OffsetOrder { base: first, last: span.last, expected, next });
-            if first < expected || span.last < first || span.last > ceiling {
-                doubt = order(None);
-            } else if first > expected {
-                // A gap is what compaction leaves, unless the entry behind belongs into it.
-                let behind = self.first_offset_at(at + len as u64)?;
-                if let Some(next) = behind.filter(|next| *next >= expected && *next <= span.last) {
-                    doubt = order(Some(next));
-                }
-            }
-        }
+        let first = span.base.unwrap_or(span.last);
+        let mut doubt = self.judge_offsets(at + len as u64, first, span.last)?;
         if doubt.is_none() {
             self.expected = Some(span.last.next());
+            self.previous = Some((first, span.last));
             if span.epoch >= self.epoch {
                 self.epoch = span.epoch;
             } else if span.epoch > LeaderEpoch::NONE {
@@ -336,6 +360,36 @@ impl<S: Source> Scanner<S> {
             }
         }
         Ok(Verdict::Sound { len, doubt })
+    }
+
+    fn judge_offsets(&mut self, behind: u64, first: Offset, last: Offset) -> io::Result<Option<Doubt>> {
+        let Some(expected) = self.expected else { return Ok(None) };
+        let named = self.options.base_offset;
+        let ceiling = named.map_or(Offset::MAX, |base| base.plus(i64::from(i32::MAX)));
+        let doubt = |next, surplus| Some(Doubt::OffsetOrder { base: first, last, expected, next, surplus });
+        if last < first || last > ceiling {
+            return Ok(doubt(None, false));
+        }
+        if first < expected {
+            let next = self.first_offset_at(behind)?;
+            let seen = last < expected;
+            let surplus = match next {
+                Some(next) => seen && next <= expected,
+                None => seen && self.previous == Some((first, last)),
+            };
+            return Ok(doubt(None, surplus));
+        }
+        if named.is_some_and(|base| first < base) {
+            return Ok(doubt(None, false));
+        }
+        if first > expected {
+            // A gap is what compaction leaves, unless the entry behind belongs into it.
+            let next = self.first_offset_at(behind)?;
+            if next.is_some_and(|next| next >= expected && next <= last) {
+                return Ok(doubt(next, false));
+            }
+        }
+        Ok(None)
     }
 
     /// The offset stored first in whatever entry starts at `at`, if one plausibly does.

@@ -1,3 +1,36 @@
 //! The files of a log directory.
+//!
+//! Every format has one file here, and one shape: a pure parser over bytes, which trusts no length
+//! and no count it finds, and where useful a `read` that opens a file, caps what it takes from it
+//! and adds the path to whatever went wrong ([`fs`]).
+//!
+//! ```text
+//!  log dir                            meta_properties  clean_shutdown  checkpoint
+//!   `- topic-0/            names      partition_metadata  leader_epochs  (quorum_state)
+//!       |- NNN.log
+//!       |- NNN.index       index::offset
+//!       |- NNN.timeindex   index::time
+//!       |- NNN.txnindex    index::txn
+//!       `- NNN.snapshot    producer_state
+//! ```
+//!
+//! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
+//! start, the error says what it tripped over.
 
+pub mod checkpoint;
+pub mod clean_shutdown;
 pub mod file_source;
+pub mod fs;
+pub mod index;
+mod java;
+pub mod leader_epochs;
+pub mod log_dir;
+pub mod meta_properties;
+pub mod names;
+pub mod partition;
+pub mod partition_metadata;
+pub mod producer_state;
+pub mod properties;
+pub mod quorum_state;
+pub mod reader;
+pub mod transactions;

@@ -1,0 +1,144 @@
+//! Reading whole small files, with a limit, and naming the file in every error.
+//!
+//! Nothing here follows a length it was told: a file that is larger than its kind can be, or that
+//! grows while it is read, is refused. Devices and pipes are refused before they are opened, so a
+//! scan of a directory cannot block on one.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::checkpoint::CheckpointError;
+use super::index::txn::TxnIndexError;
+use super::leader_epochs::LeaderEpochError;
+use super::meta_properties::MetaPropertiesError;
+use super::partition_metadata::PartitionMetadataError;
+use super::producer_state::SnapshotError;
+use super::quorum_state::QuorumStateError;
+
+/// A checkpoint file above this many bytes is not a checkpoint file (a million partitions fit).
+pub const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
+/// Cap for files of a few lines: `meta.properties`, `partition.metadata`, `quorum-state`.
+pub const PROPERTIES_BYTES_MAX: u64 = 1 << 20;
+
+/// What went wrong, and in which file.
+#[derive(Debug, Error)]
+#[error("{}: {kind}", path.display())]
+pub struct StorageError {
+    /// The file, as the caller named it.
+    pub path: PathBuf,
+    /// The reason.
+    pub kind: StorageErrorKind,
+}
+
+impl StorageError {
+    /// An error about the file at `path`.
+    pub fn new(path: impl Into<PathBuf>, kind: impl Into<StorageErrorKind>) -> Self {
+        StorageError { path: path.into(), kind: kind.into() }
+    }
+
+    /// Whether the file is simply not there; for most of Kafka's files that is an answer, not damage.
+    pub fn is_not_found(&self) -> bool {
+        matches!(&self.kind, StorageErrorKind::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Why a file could not be read or understood.
+#[derive(Debug, Error)]
+pub enum StorageErrorKind {
+    /// The operating system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A directory, pipe or device where a file was expected.
+    #[error("not a regular file")]
+    NotAFile,
+    /// Larger than this kind of file can be.
+    #[error("{len} bytes long, at most {max} expected")]
+    TooLarge {
+        /// Length found; when the file grew while it was read, what was read so far.
+        len: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// An offset checkpoint, or the frame of a leader epoch checkpoint.
+    #[error("{0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// A leader epoch checkpoint.
+    #[error("{0}")]
+    LeaderEpochs(#[from] LeaderEpochError),
+    /// A producer snapshot.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
+    /// A transaction index.
+    #[error("{0}")]
+    TxnIndex(#[from] TxnIndexError),
+    /// A `meta.properties` file.
+    #[error("{0}")]
+    MetaProperties(#[from] MetaPropertiesError),
+    /// A `partition.metadata` file.
+    #[error("{0}")]
+    PartitionMetadata(#[from] PartitionMetadataError),
+    /// A `quorum-state` file.
+    #[error("{0}")]
+    QuorumState(#[from] QuorumStateError),
+}
+
+/// The contents of the file at `path`, which must not be longer than `bytes_max`.
+pub fn read_small(path: &Path, bytes_max: u64) -> Result<Vec<u8>, StorageError> {
+    read_capped(path, bytes_max).map_err(|kind| StorageError::new(path, kind))
+}
+
+/// Reads and parses in one go; the path goes into the error of either.
+pub(crate) fn read_parsed<T, E: Into<StorageErrorKind>>(
+    path: &Path,
+    bytes_max: u64,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<T, StorageError> {
+    let bytes = read_small(path, bytes_max)?;
+    parse(&bytes).map_err(|error| StorageError::new(path, error))
+}
+
+fn read_capped(path: &Path, bytes_max: u64) -> Result<Vec<u8>, StorageErrorKind> {
+    let (file, len) = open_file(path, bytes_max)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let read = bytes.len() as u64;
+    if read > bytes_max {
+        return Err(StorageErrorKind::TooLarge { len: read, max: bytes_max });
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file of at most `bytes_max` bytes; its length at this moment comes along.
+pub(crate) fn open_file(path: &Path, bytes_max: u64) -> Result<(File, u64), StorageErrorKind> {
+    // Before opening: opening a pipe waits for its other end.
+    if !path.metadata()?.is_file() {
+        return Err(StorageErrorKind::NotAFile);
+    }
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    if len > bytes_max {
+        return Err(StorageErrorKind::TooLarge { len, max: bytes_max });
+    }
+    Ok((file, len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_large_missing_and_not_a_file_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("five");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_small(&path, 5).unwrap(), b"12345");
+        let too_large = read_small(&path, 4).unwrap_err();
+        assert!(matches!(too_large.kind, StorageErrorKind::TooLarge { len: 5, max: 4 }));
+        assert!(too_large.to_string().ends_with("five: 5 bytes long, at most 4 expected"), "{too_large}");
+        assert!(read_small(&dir.path().join("none"), 4).unwrap_err().is_not_found());
+        assert!(matches!(read_small(dir.path(), 4).unwrap_err().kind, StorageErrorKind::NotAFile));
+    }
+}

@@ -1,0 +1,287 @@
+//! Which transactional records count: open transactions, and the aborted ones of each segment.
+//!
+//! Kafka answers from `.txnindex` and producer snapshots. Both are only copies of what the batches say,
+//! so where one is missing or makes no sense, the headers of the segment are replayed instead
+//! (`ProducerStateManager`, `LogSegment.updateProducerState`).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use super::fs::StorageError;
+use super::index::txn::{AbortedTxn, TxnIndex};
+use super::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
+use super::partition::{Notice, Partition, Segment, open_scanner, present};
+use super::{fs, index, producer_state};
+use crate::batch::Frame;
+use crate::batch::control::ControlType;
+use crate::batch::scan::{Depth, Source, Step};
+use crate::batch::{Decompressor, FrameRecords};
+use crate::types::{Offset, Position, ProducerId};
+
+/// Open transactions: producer and first offset.
+pub type OpenTxns = BTreeMap<ProducerId, Offset>;
+
+/// An aborted transaction within a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aborted {
+    /// Whose it was.
+    pub producer_id: ProducerId,
+    /// Offset of its first record.
+    pub first: Offset,
+    /// Offset of the marker that ended it.
+    pub last: Offset,
+}
+
+impl From<AbortedTxn> for Aborted {
+    fn from(txn: AbortedTxn) -> Self {
+        Aborted { producer_id: txn.producer_id, first: txn.first_offset, last: txn.last_offset }
+    }
+}
+
+/// What became of the transactions of one segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct SegmentTxns {
+    /// Those whose abort marker stands in the segment.
+    aborted: Vec<Aborted>,
+    /// Those still open at its end.
+    open: OpenTxns,
+}
+
+/// Answers questions about a partition's transactions, reading no more of it than a question needs.
+#[derive(Debug)]
+pub struct Transactions<'p> {
+    partition: &'p Partition,
+    segments: Vec<Option<SegmentTxns>>,
+    notices: Vec<Notice>,
+}
+
+impl<'p> Transactions<'p> {
+    /// Reads nothing yet.
+    pub fn new(partition: &'p Partition) -> Self {
+        Transactions { partition, segments: vec![None; partition.segments().len()], notices: Vec::new() }
+    }
+
+    /// Index files and snapshots that could not be used, and were made up for.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The last stable offset of a log that ends at `end`: the first offset of the earliest transaction
+    /// that no marker below `end` has ended, else `end`.
+    ///
+    /// `end` is the log end offset or the high watermark.
+    pub fn last_stable(&mut self, end: Offset) -> Result<Offset, StorageError> {
+        let Some(last) = self.last_segment_below(end) else { return Ok(end) };
+        let segment = &self.partition.segments()[last];
+        let (from, mut open) = match self.newest_snapshot(end)? {
+            Some((offset, open)) => (offset, open),
+            None => (Offset::ZERO, OpenTxns::new()),
+        };
+        let first = self.partition.floor_segment(from);
+        for segment in &self.partition.segments()[first..=last.max(first)] {
+            replay(segment, from, end, &mut open, &mut Vec::new())?;
+        }
+        debug_assert!(segment.base < end);
+        Ok(open.values().copied().min().map_or(end, |first| first.min(end)))
+    }
+
+    fn last_segment_below(&self, end: Offset) -> Option<usize> {
+        self.partition.segments().iter().rposition(|segment| segment.base < end)
+    }
+
+    /// The aborted transactions that data in segment `number` may belong to.
+    ///
+    /// A transaction may end segments later; those are looked at only while one that was open at the end
+    /// of this segment still is.
+    pub fn aborted_in(&mut self, number: usize) -> Result<Vec<Aborted>, StorageError> {
+        let mut aborted = self.segment(number)?.aborted.clone();
+        let mut open = self.segment(number)?.open.clone();
+        let mut next = number + 1;
+        while !open.is_empty() && next < self.segments.len() {
+            let txns = self.segment(next)?;
+            aborted.extend(txns.aborted.iter().filter(|txn| open.get(&txn.producer_id) == Some(&txn.first)));
+            open.retain(|producer, first| txns.open.get(producer) == Some(first));
+            next += 1;
+        }
+        Ok(aborted)
+    }
+
+    fn segment(&mut self, number: usize) -> Result<&SegmentTxns, StorageError> {
+        if self.segments[number].is_none() {
+            let txns = self.read_segment(number)?;
+            self.segments[number] = Some(txns);
+        }
+        Ok(self.segments[number].get_or_insert_default())
+    }
+
+    fn read_segment(&mut self, number: usize) -> Result<SegmentTxns, StorageError> {
+        let segment = &self.partition.segments()[number];
+        if let Some(aborted) = self.indexed(segment)? {
+            let next = self.partition.segments().get(number + 1);
+            if let Some(open) = next.map(|next| self.snapshot_at(next.base)).transpose()?.flatten() {
+                return Ok(SegmentTxns { aborted, open });
+            }
+        }
+        let mut open = match self.snapshot_at(segment.base)? {
+            Some(open) => open,
+            None if number == 0 => OpenTxns::new(),
+            None => self.open_before(number)?,
+        };
+        let mut aborted = Vec::new();
+        replay(segment, segment.base, Offset::MAX, &mut open, &mut aborted)?;
+        Ok(SegmentTxns { aborted, open })
+    }
+
+    /// Open transactions at the end of segment `number - 1`, replayed from the last state that is known.
+    fn open_before(&mut self, number: usize) -> Result<OpenTxns, StorageError> {
+        let mut first = number;
+        let mut open = OpenTxns::new();
+        while first > 0 {
+            first -= 1;
+            if let Some(known) = &self.segments[first] {
+                open = known.open.clone();
+                first += 1;
+                break;
+            }
+            if let Some(known) = self.snapshot_at(self.partition.segments()[first].base)? {
+                open = known;
+                break;
+            }
+        }
+        for segment in &self.partition.segments()[first..number] {
+            replay(segment, segment.base, Offset::MAX, &mut open, &mut Vec::new())?;
+        }
+        Ok(open)
+    }
+
+    /// The entries of the segment's transaction index; `None` when there is no index, or one that lies.
+    fn indexed(&mut self, segment: &Segment) -> Result<Option<Vec<Aborted>>, StorageError> {
+        let path = segment.sibling(SegmentFileKind::TxnIndex);
+        let why = match present(fs::read_small(&path, index::INDEX_BYTES_MAX)) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => {
+                let index = TxnIndex::new(segment.base, &bytes);
+                match (index.first_violation(), index.trailing_bytes()) {
+                    (None, 0) => return Ok(Some(index.entries().map(Aborted::from).collect())),
+                    (Some(violation), _) => violation.to_string(),
+                    (None, trailing) => format!("{trailing} bytes behind the last whole entry"),
+                }
+            }
+            Err(error) => error.kind.to_string(),
+        };
+        self.notices.push(Notice::new(path, format!("{why}; the log was scanned instead")));
+        Ok(None)
+    }
+
+    /// Open transactions as the producer snapshot of exactly this offset has them.
+    fn snapshot_at(&mut self, offset: Offset) -> Result<Option<OpenTxns>, StorageError> {
+        let path = self.partition.dir().join(segment_file_name(offset, SegmentFileKind::Snapshot));
+        Ok(self.read_snapshot(path))
+    }
+
+    fn read_snapshot(&mut self, path: PathBuf) -> Option<OpenTxns> {
+        match present(producer_state::read(&path)) {
+            Ok(found) => found.map(|snapshot| {
+                let open = snapshot.entries.iter();
+                open.filter_map(|entry| Some((entry.producer_id, entry.open_txn()?))).collect()
+            }),
+            Err(error) => {
+                self.notices.push(Notice::new(path, format!("{}; the log was scanned instead", error.kind)));
+                None
+            }
+        }
+    }
+
+    /// The newest readable snapshot at or below `end`, as Kafka loads it (`ProducerStateManager.loadFromSnapshot`).
+    fn newest_snapshot(&mut self, end: Offset) -> Result<Option<(Offset, OpenTxns)>, StorageError> {
+        let dir = self.partition.dir();
+        let log_start = self.partition.log_start();
+        let entries = std::fs::read_dir(dir).map_err(|error| StorageError::new(dir, error))?;
+        let mut offsets: Vec<Offset> = entries
+            .flatten()
+            .filter_map(|entry| match PartitionFile::parse(&entry.file_name()) {
+                PartitionFile::Segment(file)
+                    if file.kind == SegmentFileKind::Snapshot
+                        && file.state == FileState::Live
+                        && file.is_canonical
+                        && file.offset <= end
+                        && file.offset > log_start =>
+                {
+                    Some(file.offset)
+                }
+                _ => None,
+            })
+            .collect();
+        offsets.sort_unstable();
+        while let Some(offset) = offsets.pop() {
+            if let Some(open) = self.snapshot_at(offset)? {
+                return Ok(Some((offset, open)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Follows the transactions of `segment` in `from..end`: opens and closes them in `open`, and notes those
+/// that a marker aborts.
+///
+/// Only headers are read, and the payload of control batches.
+fn replay(
+    segment: &Segment,
+    from: Offset,
+    end: Offset,
+    open: &mut OpenTxns,
+    aborted: &mut Vec<Aborted>,
+) -> Result<(), StorageError> {
+    let error = |error: io::Error| StorageError::new(&segment.log, error);
+    let mut scanner = match open_scanner(segment, Depth::Headers) {
+        Ok(scanner) => scanner,
+        // Deleted under us by retention: its transactions no longer matter.
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut decompressor = Decompressor::default();
+    loop {
+        let (position, size, batch_first) = match scanner.next().map_err(error)? {
+            Step::End(..) => return Ok(()),
+            Step::Damage(_) => continue,
+            Step::Entry(entry) => {
+                let Frame::Batch(batch) = entry.frame else { continue };
+                if batch.base_offset() >= end {
+                    return Ok(());
+                }
+                if batch.last_offset() < from || !batch.is_transactional() || !batch.producer_id().is_some() {
+                    continue;
+                }
+                if !batch.is_control() {
+                    open.entry(batch.producer_id()).or_insert(batch.base_offset());
+                    continue;
+                }
+                (entry.position, entry.frame.size_bytes(), (batch.producer_id(), batch.base_offset()))
+            }
+        };
+        let (producer_id, last) = batch_first;
+        let marker = read_marker(scanner.source_mut(), position, size, &mut decompressor).map_err(error)?;
+        if let Some(marker) = marker.filter(|marker| marker.is_transaction_marker())
+            && let Some(first) = open.remove(&producer_id)
+            && marker == ControlType::Abort
+        {
+            aborted.push(Aborted { producer_id, first, last });
+        }
+    }
+}
+
+/// The type of the control record in the batch at `position`; `None` when compaction emptied it.
+fn read_marker(
+    source: &mut impl Source,
+    position: Position,
+    size: u64,
+    decompressor: &mut Decompressor,
+) -> io::Result<Option<ControlType>> {
+    let Ok(size) = usize::try_from(size) else { return Ok(None) };
+    let window = source.window(position.get(), size)?;
+    let Ok(frame) = Frame::parse(window) else { return Ok(None) };
+    let Ok(FrameRecords::Batch(mut records)) = frame.records(decompressor) else { return Ok(None) };
+    Ok(records.next().and_then(Result::ok).and_then(|record| ControlType::of_key(record.key?)))
+}
