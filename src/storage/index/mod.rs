@@ -57,7 +57,10 @@ pub fn read(path: &Path) -> Result<IndexBytes, StorageError> {
 }
 
 fn read_stream(path: &Path) -> Result<IndexBytes, StorageErrorKind> {
-    let (mut file, _) = fs::open_file(path, u64::MAX)?;
+    // Kafka maps an index whole, so none is longer than 31 bits can say.
+    let (file, len) = fs::open_file(path, i32::MAX as u64)?;
+    // What a running broker appends meanwhile is not looked at.
+    let mut file = file.take(len);
     let mut index = IndexBytes::default();
     let mut chunk = vec![0; 64 << 10];
     loop {
