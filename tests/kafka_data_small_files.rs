@@ -25,7 +25,7 @@ fn every_small_file_of_undamaged_directories_is_read() {
         let name = case.file_name().and_then(|n| n.to_str()).expect("a case name").to_owned();
         // Case 09 holds damage on purpose; archives are left packed.
         if !name.starts_with("09") && case.join("data").is_dir() {
-            log_dir(&case.join("data"), &mut counts);
+            log_dirs(&case.join("data"), &mut counts);
         }
     }
     println!("kafka-data: {counts:?}");
@@ -36,6 +36,16 @@ fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found: Vec<_> = fs::read_dir(dir).expect("a directory").map(|e| e.expect("an entry").path()).collect();
     found.sort();
     found
+}
+
+/// Some cases hold one log dir, some one for each broker and disk.
+fn log_dirs(dir: &Path, counts: &mut Counts) {
+    if dir.join(meta_properties::FILE_NAME).exists() {
+        return log_dir(dir, counts);
+    }
+    for path in entries(dir).iter().filter(|path| path.is_dir()) {
+        log_dirs(path, counts);
+    }
 }
 
 fn log_dir(dir: &Path, counts: &mut Counts) {

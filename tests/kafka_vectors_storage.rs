@@ -176,6 +176,33 @@ fn index_sanity() {
     compared_all("index-sanity", compared, cases.len());
 }
 
+#[test]
+fn index_lookups() {
+    let Some(cases) = lines("index-segments") else { return };
+    let (mut compared, mut lookups) = (0, 0);
+    for case in &cases {
+        let base = offset_of(case, "base_offset");
+        let (offsets, times) = (hex(&case["live"], "index"), hex(&case["live"], "timeindex"));
+        let (offsets, times) = (OffsetIndex::new(base, &offsets), TimeIndex::new(base, &times));
+        assert_eq!((offsets.first_violation(), times.first_violation()), (None, None), "{}", case["id"]);
+        for query in list(case, "offset_lookups") {
+            let found = offsets.lookup(offset_of(query, "offset"));
+            assert_eq!(found, offsets.raw_lookup(offset_of(query, "offset")), "{query} in {}", case["id"]);
+            let found = vec![found.offset.get(), found.raw_position.into()];
+            assert_eq!(found, ints(&query["index_entry"]), "{query} in {}", case["id"]);
+            lookups += 1;
+        }
+        for query in list(case, "timeindex_lookups") {
+            let found = times.lookup(int(query, "timestamp"));
+            assert_eq!(vec![found.timestamp, found.offset.get()], ints(&query["entry"]), "{query} in {}", case["id"]);
+            lookups += 1;
+        }
+        compared += 1;
+    }
+    println!("index-segments: {lookups} lookups");
+    compared_all("index-segments", compared, cases.len());
+}
+
 fn json_epochs(entries: &[EpochEntry]) -> Vec<Value> {
     entries.iter().map(|entry| json!([entry.epoch.0, entry.start.get()])).collect()
 }

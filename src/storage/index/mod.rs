@@ -12,7 +12,7 @@
 //! What Kafka counts is `raw_entries`: it takes padding left by a crash for entries, and rebuilds the
 //! indexes of such segments at the next start. A reader wants `entries`. The cut between them is the
 //! first entry after the first one that stands for the base offset, as in Kafka's dump tool, or the
-//! very first if it is all zero.
+//! very first if it is all zero (in a time index: and zeros follow).
 //!
 //! Lookups search like `AbstractIndex`, down to its separate search of the warm end of the file: on a
 //! sorted index that changes nothing, on a damaged one the answer is still the broker's.
@@ -57,7 +57,10 @@ pub fn read(path: &Path) -> Result<IndexBytes, StorageError> {
 }
 
 fn read_stream(path: &Path) -> Result<IndexBytes, StorageErrorKind> {
-    let (mut file, _) = fs::open_file(path, u64::MAX)?;
+    // Kafka maps an index whole, so none is longer than 31 bits can say.
+    let (file, len) = fs::open_file(path, i32::MAX as u64)?;
+    // What a running broker appends meanwhile is not looked at.
+    let mut file = file.take(len);
     let mut index = IndexBytes::default();
     let mut chunk = vec![0; 64 << 10];
     loop {

@@ -46,12 +46,14 @@ impl<'a> TimeIndex<'a> {
 
     fn over(base: Offset, slots: Slots<'a, ENTRY_LEN>) -> Self {
         let stored = slots.count().min(slots.bytes.len().div_ceil(ENTRY_LEN));
-        let first_is_padding = slots.get(0) == [0; ENTRY_LEN];
-        let padding = (1..stored).find(|&at| relative(slots.get(at)) == 0);
-        let len = match padding {
-            _ if first_is_padding => 0,
-            Some(at) => at,
-            None => stored,
+        let len = (1..stored).find(|&at| relative(slots.get(at)) == 0).unwrap_or(stored);
+        // Where more zeros follow, a first entry of zeros is padding too. Where something else or
+        // nothing follows, it stands for a first batch of one record with timestamp 0.
+        let zeros_follow = len <= 1 && slots.count() > 1;
+        let len = match slots.get(0) == [0; ENTRY_LEN] {
+            true if zeros_follow => 0,
+            true => len.max(1).min(slots.count()),
+            false => len,
         };
         TimeIndex { base, slots, len }
     }
@@ -63,8 +65,8 @@ impl<'a> TimeIndex<'a> {
 
     /// Number of entries before the padding.
     ///
-    /// A first entry that is all zero counts as padding. It could also stand for a first batch of
-    /// one record with timestamp 0; nothing is lost by starting at the segment's start instead.
+    /// A first entry that is all zero, and followed by zeros only, could also stand for a first batch
+    /// of one record with timestamp 0; nothing is lost by starting at the segment's start instead.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -200,6 +202,28 @@ mod tests {
         for (target, (timestamp, offset)) in cases {
             let expected = TimeEntry { timestamp, offset: Offset::new(offset) };
             assert_eq!(index.lookup(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_padding_unless_an_entry_follows() {
+        let cases: [(&[(i64, i32)], usize); 8] = [
+            (&[], 0),
+            (&[(0, 0)], 1),
+            (&[(0, 0), (0, 0)], 0),
+            (&[(0, 0), (7, 3)], 2),
+            (&[(0, 0), (7, 3), (0, 0)], 2),
+            (&[(0, 3), (0, 0)], 1),
+            (&[(7, 0), (0, 0)], 1),
+            (&[(7, 0), (9, 3), (0, 0)], 2),
+        ];
+        for (entries, len) in cases {
+            let bytes = bytes(entries);
+            let index = TimeIndex::new(Offset::new(100), &bytes);
+            assert_eq!((index.len(), index.first_violation()), (len, None), "{entries:?}");
+            let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+            let file = IndexBytes { bytes: bytes[..end].to_vec(), file_len: bytes.len() };
+            assert_eq!(TimeIndex::from_file(Offset::new(100), &file).len(), len, "{entries:?} read");
         }
     }
 
