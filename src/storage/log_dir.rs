@@ -5,21 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{self, OffsetCheckpoint};
+use super::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
 use super::fs::StorageError;
 use super::meta_properties::{self, MetaProperties};
 use super::names::{DirKind, PartitionDirName};
 use super::partition::{Checkpoints, Notice, Partition, present};
 use super::{clean_shutdown, clean_shutdown::CleanShutdown};
 
-/// File names of the four offset checkpoints.
-pub const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
-/// See [`RECOVERY_POINT`].
-pub const LOG_START: &str = "log-start-offset-checkpoint";
-/// See [`RECOVERY_POINT`].
-pub const REPLICATION: &str = "replication-offset-checkpoint";
-/// See [`RECOVERY_POINT`].
-pub const CLEANER: &str = "cleaner-offset-checkpoint";
 /// Name of the tiered-storage cache, which is no partition.
 const REMOTE_CACHE: &str = "remote-log-index-cache";
 
@@ -53,7 +45,7 @@ impl LogDir {
         };
         let recovery_points = offsets(RECOVERY_POINT);
         let log_starts = offsets(LOG_START);
-        let high_watermarks = offsets(REPLICATION);
+        let high_watermarks = offsets(HIGH_WATERMARK);
         let cleaner_points = offsets(CLEANER);
         let meta_path = dir.join(meta_properties::FILE_NAME);
         let meta = present(meta_properties::read(&meta_path)).unwrap_or_else(|error| {
@@ -171,7 +163,7 @@ pub fn open_partition_dir(dir: &Path) -> Result<(Partition, Vec<Notice>), Storag
         };
         checkpoints = Checkpoints {
             log_start: read(LOG_START),
-            high_watermark: read(REPLICATION),
+            high_watermark: read(HIGH_WATERMARK),
             recovery_point: read(RECOVERY_POINT),
             cleaner: read(CLEANER),
         };
