@@ -93,7 +93,7 @@ pub enum Doubt {
         /// behind it as if it were not there. A copy, not a batch whose offset field was damaged.
         surplus: bool,
     },
-    /// Its leader epoch is below that of the entry before, and epochs never fall.
+    /// Its leader epoch is below that of the entry before, and epochs never fall (-1, for none, excepted).
     #[error("leader epoch {found} is below {previous} of the batch before")]
     EpochFell {
         /// Its leader epoch.
@@ -355,7 +355,7 @@ impl<S: Source> Scanner<S> {
             self.previous = Some((first, span.last));
             if span.epoch >= self.epoch {
                 self.epoch = span.epoch;
-            } else if span.epoch > LeaderEpoch::NONE {
+            } else if span.epoch != LeaderEpoch::NONE {
                 doubt = Some(Doubt::EpochFell { found: span.epoch, previous: self.epoch });
             }
         }
