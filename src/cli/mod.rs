@@ -1,1 +1,7 @@
-//! The logdir command.
+//! The logdir command: arguments, printing and exit codes.
+
+pub mod filter;
+pub mod range;
+pub mod record_format;
+pub mod size;
+pub mod table;
