@@ -198,7 +198,7 @@ impl<'a> Records<'a> {
         let body_len = usize::try_from(declared)
             .ok()
             .filter(|len| *len <= self.reader.remaining())
-            .ok_or({ RecordError::SizeBeyondBatch { index, declared, available: self.reader.remaining() } })?;
+            .ok_or(RecordError::SizeBeyondBatch { index, declared, available: self.reader.remaining() })?;
         let mut body = Reader::new(self.reader.bytes(body_len).map_err(field)?);
 
         body.i8().map_err(field)?;

@@ -50,7 +50,6 @@ enum Text {
 enum Number {
     KeyLength,
     ValueLength,
-    TopicLength,
     HeaderKeyLength,
     HeaderValueLength,
     Partition,
@@ -249,7 +248,6 @@ impl<'a> Scope<'a> {
         match number {
             Number::KeyLength => length(record.key),
             Number::ValueLength => length(record.value),
-            Number::TopicLength => length(Some(batch.topic.as_bytes())),
             Number::HeaderKeyLength => length(self.text(Text::HeaderKey)),
             Number::HeaderValueLength => length(self.text(Text::HeaderValue)),
             Number::Partition => i64::from(batch.partition),
@@ -704,7 +702,8 @@ mod tests {
 
     #[test]
     fn raw_values_and_delimiters() {
-        let cases: &[(Option<&[u8]>, &[u8], bool, &str)] = &[
+        type Case<'a> = (Option<&'a [u8]>, &'a [u8], bool, &'a str);
+        let cases: &[Case<'_>] = &[
             (None, b"\n", false, r"v\xff\n"),
             (Some(b":"), b"\n", false, r"k1:v\xff\n"),
             (Some(b":"), b"", true, r"41:k1:v\xff"),
