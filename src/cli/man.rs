@@ -135,7 +135,8 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn render(command: &clap::Command, page: &Page) -> io::Result<Vec<u8>> {
     // Examples get a section of their own here.
-    let man = Man::new(command.clone().before_long_help("")).manual("logdir");
+    let whole = command.clone().before_long_help("").mut_args(|arg| arg.hide_short_help(false));
+    let man = Man::new(whole).manual("logdir");
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;

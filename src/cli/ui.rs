@@ -111,28 +111,20 @@ impl Problem {
         Problem::new(code, format!("{error:#}"))
     }
 
+    /// One object, its fields in the order a person wants to read them, which serde_json's map would sort.
     fn json(&self, kind: &str) -> String {
-        let mut object = serde_json::json!({"type": kind, "code": self.code});
-        let mut put = |key: &str, value: serde_json::Value| object[key] = value;
-        if let Some(path) = &self.path {
-            put("path", path.to_string_lossy().into());
-        }
-        if let Some(position) = self.position {
-            put("position", position.into());
-        }
-        if let Some(base_offset) = self.base_offset {
-            put("base_offset", base_offset.into());
-        }
-        put("message", self.message.clone().into());
-        if let Some(hint) = &self.hint {
-            put("hint", hint.clone().into());
-        }
-        // serde_json sorts an object's keys; "type" is last by name but the first thing a reader wants.
-        let mut line = object.to_string();
-        if let Some(rest) = line.strip_suffix(&format!(",\"type\":\"{kind}\"}}")) {
-            line = format!("{{\"type\":\"{kind}\",{}}}", rest.trim_start_matches('{'));
-        }
-        line
+        let path = self.path.as_ref().map(|path| path.to_string_lossy().into());
+        let fields: [(&str, Option<serde_json::Value>); 7] = [
+            ("type", Some(kind.into())),
+            ("code", Some(self.code.into())),
+            ("path", path),
+            ("position", self.position.map(Into::into)),
+            ("base_offset", self.base_offset.map(Into::into)),
+            ("message", Some(self.message.clone().into())),
+            ("hint", self.hint.clone().map(Into::into)),
+        ];
+        let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("\"{name}\":{}", value?)));
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
     }
 }
 
@@ -580,7 +572,8 @@ mod tests {
         let (mut json, err) = ui(Settings { json: true, ..Settings::default() }, &Sink::default());
         json.error(problem());
         json.hint("not a line of its own");
-        assert!(err.text().starts_with("{\"type\":\"error\","), "{}", err.text());
+        let head = "{\"type\":\"error\",\"code\":\"crc_mismatch\",\"path\":\"data/orders-0/0.log\",\"position\":81920,";
+        assert!(err.text().starts_with(head), "{}", err.text());
         let line: serde_json::Value = serde_json::from_str(&err.text()).unwrap();
         assert_eq!(
             (&line["code"], &line["position"], &line["base_offset"]),

@@ -145,9 +145,15 @@ impl TextFormat {
 
     #[inline]
     pub(super) fn write(&self, row: Row<'_>, running: u64, time: &mut TimeText, out: &mut Vec<u8>) {
+        let bytes = row.record.key.map_or(0, <[u8]>::len) + row.record.value.map_or(0, <[u8]>::len);
+        out.reserve(bytes + 64);
         for piece in &self.pieces {
             match piece {
-                Piece::Literal(bytes) => out.extend_from_slice(bytes),
+                // Most delimiters are one byte, which is not worth a call to memcpy.
+                Piece::Literal(bytes) => match **bytes {
+                    [byte] => out.push(byte),
+                    _ => out.extend_from_slice(bytes),
+                },
                 Piece::Text(Text::Value, TextStyle::Plain) => {
                     out.extend_from_slice(row.record.value.unwrap_or(&self.null));
                 }
