@@ -120,8 +120,7 @@ pub fn run(args: &ManArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
 
 /// File name and text of each page, that of logdir itself first.
 fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    // The bare number: a build of another commit has the same pages.
-    let mut root = Cli::command().version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+    let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = vec![("logdir.1".to_owned(), render(&root, page(""))?)];
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {

@@ -32,17 +32,19 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM", "Whether to use colour, with --color auto."),
 ];
 
-const VERSION: &str = match option_env!("LOGDIR_COMMIT") {
-    Some(commit) => commit,
-    None => env!("CARGO_PKG_VERSION"),
-};
+/// Version, the commit where the build was told of it, and what can be read.
+fn long_version() -> String {
+    let commit = option_env!("LOGDIR_COMMIT").map_or(String::new(), |commit| format!(" ({commit})"));
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version}{commit}\nrecord batches: magic 0, 1, 2; compression: none, gzip, snappy, lz4, zstd")
+}
 
 /// Read Apache Kafka log directories, with no broker running
 #[derive(Parser, Debug)]
 #[command(
     name = "logdir",
-    version = VERSION,
-    long_version = format!("{VERSION}\nrecord batches: magic 0, 1, 2; compression: none, gzip, snappy, lz4, zstd"),
+    version,
+    long_version = long_version(),
     before_long_help = man::examples(""),
     max_term_width = 100,
 )]
