@@ -5,7 +5,8 @@
 //! the ratios, not the figures.
 //!
 //! Environment: `LOGDIR_BENCH_MIB` (1024), `LOGDIR_BENCH_ROUNDS` (5), `LOGDIR_BENCH_DIR` (a temporary
-//! directory), `LOGDIR_KAFKA_LIBS` (a folder with the jars of a Kafka: its own tools join the table).
+//! directory), `LOGDIR_BENCH_ONLY` (a word: only paths with it in their name, and the limits),
+//! `LOGDIR_KAFKA_LIBS` (a folder with the jars of a Kafka: its own tools join the table).
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
@@ -293,6 +294,14 @@ fn main() {
         });
     }
 
+    if let Ok(word) = std::env::var("LOGDIR_BENCH_ONLY") {
+        let mut number = 0;
+        paths.retain(|path| {
+            number += 1;
+            number <= 2 || path.name.contains(&word)
+        });
+        paths.iter_mut().for_each(|path| path.limit = path.limit.filter(|limit| *limit < 2));
+    }
     for round in 0..=rounds {
         for path in &mut paths {
             if path.once && round != 1 {
@@ -309,6 +318,9 @@ fn main() {
         std::io::stderr().flush().unwrap();
     }
     report(&paths);
+    if std::env::var_os("LOGDIR_BENCH_ONLY").is_some() {
+        return;
+    }
 
     let median = |name: &str| {
         let path = paths.iter().find(|path| path.name.starts_with(name)).unwrap();

@@ -135,6 +135,16 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// Their number and stored bytes, to keep them beyond the batch.
+    pub const fn parts(&self) -> (u32, &'a [u8]) {
+        (self.count, self.bytes)
+    }
+
+    /// The headers that [`Headers::parts`] took apart.
+    pub const fn of_parts(count: u32, bytes: &'a [u8]) -> Self {
+        Headers { count, bytes }
+    }
+
     /// Key and value of each, in the order written. Keys are bytes: Kafka reads them as UTF-8 but does not check.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut reader = Reader::new(self.bytes);

@@ -47,7 +47,7 @@ pub enum ListingStyle {
         /// Head in bold.
         bold: bool,
     },
-    /// Tab-separated, `\t`, `\n`, `\r` and `\\` escaped.
+    /// Tab-separated, `\t`, `\n` and `\\` escaped.
     Tsv,
 }
 
@@ -133,16 +133,15 @@ fn pad(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, b' ');
 }
 
-/// Appends `text` with tab, line ends and backslash escaped: one cell of a TSV row.
+/// Appends `text` with tab, newline and backslash escaped: one cell of a TSV row.
 pub fn escape_tsv(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b'\\')) {
+    while let Some(at) = memchr::memchr3(b'\t', b'\n', b'\\', rest) {
         let (clean, special) = rest.split_at(at);
         out.extend_from_slice(clean);
         out.extend_from_slice(match special.first() {
             Some(b'\t') => b"\\t",
             Some(b'\n') => b"\\n",
-            Some(b'\r') => b"\\r",
             _ => b"\\\\",
         });
         rest = special.get(1..).unwrap_or_default();

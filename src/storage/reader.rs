@@ -13,8 +13,8 @@ use super::fs::StorageError;
 use super::index::offset::OffsetIndex;
 use super::names::SegmentFileKind;
 use super::partition::{Notice, Partition, Seek, open_scanner_with, seek_if_true};
-use crate::batch::BatchError;
-use crate::batch::scan::{Advance, Damage, Depth, Entry, ScanOptions, Scanner, Step, Tail};
+use crate::batch::scan::{Advance, Damage, Depth, Entry, Found, ScanOptions, Scanner, Step, Tail};
+use crate::batch::{BatchError, Frame};
 use crate::types::{Offset, Position};
 
 /// One step through a partition.
@@ -63,6 +63,8 @@ pub struct LogReader<'p> {
     notices: Vec<Notice>,
     /// The end of a segment in front of others was reported as damage; go on with the next.
     segment_done: bool,
+    /// The entry of the last step.
+    found: Option<Found>,
 }
 
 impl<'p> LogReader<'p> {
@@ -77,6 +79,7 @@ impl<'p> LogReader<'p> {
             expected: None,
             notices: Vec::new(),
             segment_done: false,
+            found: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl<'p> LogReader<'p> {
         self.scanner = None;
         self.expected = None;
         self.segment_done = false;
+        self.found = None;
         let Some(segment) = self.partition.segments().get(self.segment) else { return Ok(()) };
         if offset <= segment.base {
             return Ok(());
@@ -154,6 +158,14 @@ impl<'p> LogReader<'p> {
         }
     }
 
+    /// The entry of the last step again, for callers that looked at something else in between.
+    pub fn current(&mut self) -> Option<Frame<'_>> {
+        match self.scanner.as_mut()?.load(self.found?) {
+            Ok(Step::Entry(entry)) => Some(entry.frame),
+            _ => None,
+        }
+    }
+
     fn open(&mut self) -> Result<Option<&mut Scanner<FileSource>>, StorageError> {
         if self.scanner.is_none() {
             let Some(segment) = self.partition.segments().get(self.segment) else { return Ok(None) };
@@ -216,6 +228,7 @@ impl<'p> LogReader<'p> {
                 }
             }
         };
+        self.found = Some(found);
         let path = &self.partition.segments()[number].log;
         let Some(scanner) = self.scanner.as_mut() else {
             return Ok(ReadStep::Gone { segment: number });

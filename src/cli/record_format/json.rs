@@ -199,6 +199,11 @@ const ESCAPES: [u8; 256] = {
 /// Appends a JSON string of `bytes`, escaped as yajl does it (which is what kcat uses).
 pub(super) fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0) {
         let (clean, special) = rest.split_at(at);

@@ -47,7 +47,7 @@ pub struct Row<'a> {
 }
 
 /// The shape records are printed in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RecordFormat {
     /// Raw values, `-f`, console-consumer: a compiled list of pieces.
     Text(TextFormat),

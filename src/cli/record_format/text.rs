@@ -50,7 +50,6 @@ enum Text {
 enum Number {
     KeyLength,
     ValueLength,
-    TopicLength,
     HeaderKeyLength,
     HeaderValueLength,
     Partition,
@@ -146,9 +145,15 @@ impl TextFormat {
 
     #[inline]
     pub(super) fn write(&self, row: Row<'_>, running: u64, time: &mut TimeText, out: &mut Vec<u8>) {
+        let bytes = row.record.key.map_or(0, <[u8]>::len) + row.record.value.map_or(0, <[u8]>::len);
+        out.reserve(bytes + 64);
         for piece in &self.pieces {
             match piece {
-                Piece::Literal(bytes) => out.extend_from_slice(bytes),
+                // Most delimiters are one byte, which is not worth a call to memcpy.
+                Piece::Literal(bytes) => match **bytes {
+                    [byte] => out.push(byte),
+                    _ => out.extend_from_slice(bytes),
+                },
                 Piece::Text(Text::Value, TextStyle::Plain) => {
                     out.extend_from_slice(row.record.value.unwrap_or(&self.null));
                 }
@@ -249,7 +254,6 @@ impl<'a> Scope<'a> {
         match number {
             Number::KeyLength => length(record.key),
             Number::ValueLength => length(record.value),
-            Number::TopicLength => length(Some(batch.topic.as_bytes())),
             Number::HeaderKeyLength => length(self.text(Text::HeaderKey)),
             Number::HeaderValueLength => length(self.text(Text::HeaderValue)),
             Number::Partition => i64::from(batch.partition),
@@ -704,7 +708,8 @@ mod tests {
 
     #[test]
     fn raw_values_and_delimiters() {
-        let cases: &[(Option<&[u8]>, &[u8], bool, &str)] = &[
+        type Case<'a> = (Option<&'a [u8]>, &'a [u8], bool, &'a str);
+        let cases: &[Case<'_>] = &[
             (None, b"\n", false, r"v\xff\n"),
             (Some(b":"), b"\n", false, r"k1:v\xff\n"),
             (Some(b":"), b"", true, r"41:k1:v\xff"),

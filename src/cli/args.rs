@@ -1,0 +1,297 @@
+//! Options that mean the same in every command, and values several commands read the same way.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::Context as _;
+use regex::Regex;
+
+use super::range::{self, OffsetArg, RangeError};
+use super::size::SizeStyle;
+use super::ui::{Problem, Settings};
+use crate::types::TimestampMs;
+
+/// Format of stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// Aligned columns
+    Table,
+    /// One JSON object a line
+    Json,
+    /// Tab-separated, with a header line
+    Tsv,
+    /// The text of the Kafka tool this command stands in for
+    Kafka,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ColorMode {
+    /// On a terminal, unless NO_COLOR, CLICOLOR=0 or TERM=dumb
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// When to show progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ProgressMode {
+    /// On a terminal, without -q, when the work passes half a second
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Options of every command.
+#[derive(clap::Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Log directory (repeatable, or a comma list)
+    ///
+    /// As log.dirs. Default: $LOGDIR_DIR, else the current directory if it holds meta.properties or
+    /// NAME-N directories.
+    #[arg(short, long, value_name = "DIR", global = true, value_delimiter = ',')]
+    pub dir: Vec<PathBuf>,
+    /// Read log.dirs from a broker's server.properties
+    #[arg(short = 'F', long, value_name = "FILE", global = true, conflicts_with = "dir", hide_short_help = true)]
+    pub properties: Option<PathBuf>,
+    /// Format of stdout
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        global = true,
+        env = "LOGDIR_OUTPUT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub output: Option<OutputFormat>,
+    /// Same as --output json
+    #[arg(long, global = true, overrides_with = "output")]
+    pub json: bool,
+    /// Exact byte counts in tables
+    #[arg(long, global = true, hide_short_help = true)]
+    pub bytes: bool,
+    /// Times in UTC (default)
+    #[arg(long, global = true, overrides_with = "local", hide_short_help = true)]
+    pub utc: bool,
+    /// Times in the zone of this machine
+    #[arg(long, global = true, overrides_with = "utc", hide_short_help = true)]
+    pub local: bool,
+    /// Threads to use; 1 gives the same output. Default: the cores available
+    #[arg(
+        long,
+        value_name = "N",
+        global = true,
+        env = "LOGDIR_THREADS",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub threads: Option<NonZeroUsize>,
+    /// Say less on stderr (-qq: errors only)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub quiet: u8,
+    /// Say more on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_short_help = true)]
+    pub color: ColorMode,
+    /// When to show progress
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_short_help = true)]
+    pub progress: ProgressMode,
+}
+
+impl GlobalArgs {
+    /// The format asked for; `None`: the command's own.
+    pub fn output(&self) -> Option<OutputFormat> {
+        if self.json { Some(OutputFormat::Json) } else { self.output }
+    }
+
+    /// What of these concerns the streams.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            json: self.output() == Some(OutputFormat::Json),
+            quiet: self.quiet,
+            verbose: self.verbose,
+            color: self.color,
+            progress: self.progress,
+            size: if self.bytes { SizeStyle::Exact } else { SizeStyle::Human },
+            local: self.local,
+        }
+    }
+
+    /// Threads to use.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// The log directories the options, the environment or the current directory name, in that order.
+    pub fn log_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        if !self.dir.is_empty() {
+            return Ok(self.dir.clone());
+        }
+        if let Some(file) = &self.properties {
+            return log_dirs_of_properties(file);
+        }
+        if let Some(dirs) = std::env::var_os("LOGDIR_DIR").filter(|dirs| !dirs.is_empty()) {
+            return Ok(split_dirs(dirs.as_bytes()));
+        }
+        let here = Path::new(".");
+        if is_log_dir(here) {
+            return Ok(vec![here.to_owned()]);
+        }
+        Err(Problem::usage("no log directory named, and the current directory is none")
+            .hint("name it with -d DIR, -F server.properties or $LOGDIR_DIR, or give a path")
+            .into())
+    }
+}
+
+fn split_dirs(list: &[u8]) -> Vec<PathBuf> {
+    let parts = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty());
+    parts.map(|part| PathBuf::from(OsString::from_vec(part.to_vec()))).collect()
+}
+
+/// Holds `meta.properties`, or a directory whose name ends in `-N`.
+fn is_log_dir(dir: &Path) -> bool {
+    let partition = |name: &OsStr| {
+        let name = name.as_bytes();
+        let number = memchr::memrchr(b'-', name).filter(|at| *at > 0).map(|at| &name[at + 1..]);
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    };
+    dir.join("meta.properties").is_file()
+        || fs::read_dir(dir).is_ok_and(|entries| {
+            entries.flatten().any(|entry| partition(&entry.file_name()) && entry.file_type().is_ok_and(|t| t.is_dir()))
+        })
+}
+
+fn log_dirs_of_properties(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+    let properties = Properties::parse(&bytes);
+    let dirs = properties.get("log.dirs").or_else(|| properties.get("log.dir")).map(split_dirs).unwrap_or_default();
+    if dirs.is_empty() {
+        return Err(Problem::new("wrong_kind", "names no log.dirs").path(file).hint("name them with -d DIR").into());
+    }
+    Ok(dirs)
+}
+
+/// The settings of a `.properties` file, as `java.util.Properties` reads them, without `\u` escapes.
+#[derive(Debug, Clone, Default)]
+pub struct Properties(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Properties {
+    /// Reads the text of a file; lines that mean nothing are skipped, as Java does.
+    pub fn parse(text: &[u8]) -> Properties {
+        let mut pairs = Vec::new();
+        let mut logical: Vec<u8> = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
+            if logical.is_empty() && matches!(line.first(), None | Some(b'#' | b'!')) {
+                continue;
+            }
+            logical.extend_from_slice(line);
+            let slashes = logical.iter().rev().take_while(|byte| **byte == b'\\').count();
+            if slashes % 2 == 1 {
+                logical.pop();
+                continue;
+            }
+            let line = std::mem::take(&mut logical);
+            let at = line.iter().position(|byte| matches!(byte, b'=' | b':' | b' ' | b'\t')).unwrap_or(line.len());
+            let (key, value) = line.split_at(at);
+            let value = value.trim_ascii_start();
+            let value = value.strip_prefix(b"=").or_else(|| value.strip_prefix(b":")).unwrap_or(value).trim_ascii();
+            pairs.push((key.to_vec(), value.to_vec()));
+        }
+        Properties(pairs)
+    }
+
+    /// The value of `key`; of several, the last, as Java does.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.iter().rev().find(|pair| pair.0 == key.as_bytes()).map(|pair| pair.1.as_slice())
+    }
+}
+
+/// One `-t`: names, or a pattern after `re:`.
+#[derive(Debug, Clone)]
+pub enum TopicArg {
+    /// These topics.
+    Names(Vec<String>),
+    /// Topics whose name the pattern is found in.
+    Pattern(Regex),
+}
+
+impl TopicArg {
+    /// Reads `orders`, `orders,payments` or `re:^ord`.
+    pub fn parse(text: &str) -> Result<TopicArg, regex::Error> {
+        match text.strip_prefix("re:") {
+            Some(pattern) => Regex::new(pattern).map(TopicArg::Pattern),
+            None => Ok(TopicArg::Names(text.split(',').map(|name| name.trim().to_owned()).collect())),
+        }
+    }
+
+    /// Whether the topic is meant.
+    pub fn matches(&self, topic: &str) -> bool {
+        match self {
+            TopicArg::Names(names) => names.iter().any(|name| name == topic),
+            TopicArg::Pattern(pattern) => pattern.is_match(topic),
+        }
+    }
+}
+
+/// When this process started, in ms since the epoch: what every duration of its options counts from.
+pub fn now_ms() -> TimestampMs {
+    static NOW: OnceLock<TimestampMs> = OnceLock::new();
+    *NOW.get_or_init(|| jiff::Timestamp::now().as_millisecond())
+}
+
+/// Reads one `-o`.
+pub fn offset_arg(text: &str) -> Result<OffsetArg, RangeError> {
+    range::parse(text, now_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_dirs_come_from_server_properties() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("server.properties");
+        for (text, expected) in [
+            ("log.dirs=/a,/b", Some(&["/a", "/b"][..])),
+            ("# log.dirs=/x\r\n  log.dirs = /a , \\\n   /b\r\n", Some(&["/a", "/b"])),
+            ("log.dir:/tmp/kafka-logs", Some(&["/tmp/kafka-logs"])),
+            ("log.dir=/a\nlog.dirs=/b\nlog.dirs=/c", Some(&["/c"])),
+            ("node.id=1", None),
+            ("log.dirs=", None),
+        ] {
+            fs::write(&file, text).unwrap();
+            let read = log_dirs_of_properties(&file).ok();
+            assert_eq!(read, expected.map(|dirs| dirs.iter().map(PathBuf::from).collect()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn topics_by_name_list_or_pattern() {
+        for (arg, topic, expected) in [
+            ("orders", "orders", true),
+            ("orders", "orders2", false),
+            ("orders, payments", "payments", true),
+            ("re:^ord", "orders", true),
+            ("re:^o{1,2}r", "orders", true),
+            ("re:x", "orders", false),
+        ] {
+            assert_eq!(TopicArg::parse(arg).unwrap().matches(topic), expected, "{arg} {topic}");
+        }
+        assert!(TopicArg::parse("re:(").is_err());
+    }
+}

@@ -1,0 +1,616 @@
+//! `logdir consume`: records of partitions, on stdout.
+
+mod merge;
+mod select;
+mod stream;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use self::merge::Cursor;
+use self::select::{Selection, select, storage_problem};
+use self::stream::{PartitionStream, StreamOptions};
+use crate::batch::Decompressor;
+use crate::cli::message::Message;
+use crate::storage::fs::StorageError;
+use crate::storage::partition::Partition;
+use crate::types::Offset;
+
+use crate::cli::args::{GlobalArgs, OutputFormat, TopicArg, offset_arg};
+use crate::cli::filter::{FilterArgs, RecordFilter};
+use crate::cli::range::{Bound, OffsetArg, Offsets, Partitions};
+use crate::cli::record_format::{
+    Console, ConsoleError, FormatError, Formatter, RecordFormat, Row, TextFormat, unescape,
+};
+use crate::cli::table::ListingStyle;
+use crate::cli::ui::{Pipe, Problem, Progress, Ui};
+use crate::cli::{Outcome, man, size};
+
+/// Which records of transactions are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum IsolationLevel {
+    /// All, up to the log end
+    #[default]
+    #[value(name = "read_uncommitted")]
+    ReadUncommitted,
+    /// Only committed ones, up to the last stable offset
+    #[value(name = "read_committed")]
+    ReadCommitted,
+}
+
+/// What to do at damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum OnCorrupt {
+    /// Stop there, naming the next readable offset
+    #[default]
+    Stop,
+    /// Go on at the next sound batch, reporting each hole
+    Skip,
+}
+
+/// A delimiter, its escapes replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delimiter(pub Vec<u8>);
+
+fn delimiter(text: &str) -> Result<Delimiter, FormatError> {
+    unescape(text).map(Delimiter)
+}
+
+fn property(text: &str) -> Result<String, ConsoleError> {
+    Console::default().set(text).map(|()| text.to_owned())
+}
+
+/// Print records of partitions, topics or files
+///
+/// Reads up to the end and stops, unless --follow. Nothing is written, locked or repaired, so a broker
+/// may run meanwhile.
+#[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("consume"), after_long_help = FORMAT_HELP)]
+pub struct ConsumeArgs {
+    /// Partition directories, log directories or .log files, instead of -d -t -p
+    ///
+    /// Stray, future and deleted directories and .deleted, .cleaned and .swap files are read when named.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Topic; re:PATTERN for several (repeatable)
+    #[arg(short, long, value_name = "TOPIC", value_parser = TopicArg::parse)]
+    pub topic: Vec<TopicArg>,
+    /// Partitions, such as 0,3-5; default all
+    #[arg(short, long, value_name = "LIST", value_parser = Partitions::parse)]
+    pub partition: Option<Partitions>,
+    /// Where to start and end: 5, 5:10, -10, @-1h, ... (repeatable)
+    ///
+    /// start, end; N or N: (to the end), N:M (M exclusive), :M; -N the last N of each partition, +N all but
+    /// the first N; @T, @T1:T2, @:T by timestamp, where T is 13 digits (ms), 10 digits (s), 2026-11-22,
+    /// RFC 3339 (UTC without a zone) or -1h back from now, and T2 may be 10m after T1; kcat's s@MS and e@MS.
+    /// P=RANGE or P,Q-R=RANGE is for those partitions only, next to a plain one for the others.
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true, value_parser = offset_arg)]
+    pub offset: Vec<OffsetArg>,
+    /// Stop after N records
+    #[arg(short, long, value_name = "N", aliases = ["max-messages", "num"])]
+    pub count: Option<u64>,
+    /// Go on as the files grow
+    #[arg(long)]
+    pub follow: bool,
+    /// Stop at the end: the default, accepted for kcat's sake
+    #[arg(short = 'e', long = "exit", hide = true, conflicts_with = "follow")]
+    pub exit: bool,
+    /// Stop at the high watermark instead of the log end
+    #[arg(long, hide_short_help = true)]
+    pub until_hw: bool,
+    /// Order by timestamp over all partitions, instead of partition by partition
+    #[arg(long, hide_short_help = true)]
+    pub merge: bool,
+    /// Allow internal topics (__*)
+    #[arg(long, hide_short_help = true)]
+    pub include_internal: bool,
+    /// Which records of transactions are seen
+    #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted", hide_short_help = true)]
+    pub isolation_level: IsolationLevel,
+    /// Print commit and abort markers too
+    #[arg(long, hide_short_help = true)]
+    pub print_control_records: bool,
+    /// What to do at damage; both end with exit code 1
+    #[arg(long, value_name = "ACTION", default_value = "stop", hide_short_help = true)]
+    pub on_corrupt: OnCorrupt,
+    /// Stop at the first partition or file that cannot be read
+    #[arg(long, hide_short_help = true)]
+    pub fail_fast: bool,
+    /// Largest batch, decompressed; one beyond it is damage
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size::parse, hide_short_help = true)]
+    pub max_batch_bytes: u64,
+
+    /// Print by a format, such as '%o\t%k\t%s\n' (see --help)
+    #[arg(
+        short,
+        long,
+        value_name = "STR",
+        allow_hyphen_values = true,
+        value_parser = TextFormat::parse,
+        conflicts_with_all = ["key_delimiter", "delimiter", "print_offset", "kcat_json", "property"],
+        help_heading = "Format"
+    )]
+    pub format: Option<TextFormat>,
+    /// Print the key and DELIM before the value
+    #[arg(short = 'K', long, value_name = "DELIM", allow_hyphen_values = true, value_parser = delimiter, help_heading = "Format")]
+    pub key_delimiter: Option<Delimiter>,
+    /// End records with DELIM
+    #[arg(short = 'D', long, value_name = "DELIM", allow_hyphen_values = true, default_value = "\\n", value_parser = delimiter, help_heading = "Format")]
+    pub delimiter: Delimiter,
+    /// Print the offset first, followed by the -K delimiter or a tab
+    #[arg(short = 'O', long, help_heading = "Format")]
+    pub print_offset: bool,
+    /// kcat's JSON envelope; --json is lossless, this is not
+    #[arg(short = 'J', long, conflicts_with_all = ["json", "output", "property", "meta_only"], help_heading = "Format")]
+    pub kcat_json: bool,
+    /// Print null keys and values as NULL
+    #[arg(short = 'Z', long, help_heading = "Format")]
+    pub null: bool,
+    /// Flush after every record
+    #[arg(short, long, help_heading = "Format", hide_short_help = true)]
+    pub unbuffered: bool,
+    /// console-consumer's formatting: print.key=true, key.separator=:, ...
+    #[arg(
+        long,
+        value_name = "K=V",
+        alias = "formatter-property",
+        value_parser = property,
+        conflicts_with_all = ["key_delimiter", "print_offset"],
+        help_heading = "Format",
+        hide_short_help = true
+    )]
+    pub property: Vec<String>,
+    /// Everything but the value, whose size is given instead; with --json
+    #[arg(long, help_heading = "Format", hide_short_help = true)]
+    pub meta_only: bool,
+    /// Leave the head off --output table and tsv
+    #[arg(long, help_heading = "Format", hide_short_help = true)]
+    pub no_header: bool,
+
+    /// Which records to print.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+const FORMAT_HELP: &str = "\
+Tokens of --format, kcat's letters first:
+  %s %v  value            %S %V  value length (-1 null)   %R  the same, big-endian 32-bit
+  %k     key              %K     key length               %t %p %o  topic, partition, offset
+  %T %d  timestamp, ms    %d{strftime[%F %T]} %d{rfc3339} %H  number of headers
+  %h     headers k=v,...  %h{ %k=%v }  headers by an inner format
+  %e     leader epoch     %x %y %q  producer id, epoch, sequence
+  %i     running number   %% %{ %}  themselves
+  %a{compression} %a{timestamp-type} %a{transactional-bit} %a{control-bit}
+Modifiers: text {hex} {base64} {json}; numbers {hex64} to {hex4}, {big64} to {big8}, {little64}
+to {little8}, {byte}, {bool}. Escapes: \\n \\t \\r \\0 \\\\ \\xHH. No newline is added.";
+
+impl ConsumeArgs {
+    /// The range of each partition.
+    pub fn offsets(&self) -> anyhow::Result<Offsets> {
+        Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")).into())
+    }
+
+    /// The format the options ask for; `table` is how tables go to this stdout.
+    pub fn record_format(&self, output: Option<OutputFormat>, table: ListingStyle) -> anyhow::Result<RecordFormat> {
+        let with_null = |format: TextFormat| if self.null { format.with_null(b"NULL") } else { format };
+        if self.meta_only && output != Some(OutputFormat::Json) {
+            return Err(Problem::usage("--meta-only needs --json").hint("lengths are also in -f '%K %S\\n'").into());
+        }
+        if self.kcat_json {
+            return Ok(RecordFormat::KcatJson);
+        }
+        if let Some(format) = &self.format {
+            return Ok(RecordFormat::Text(with_null(format.clone())));
+        }
+        if !self.property.is_empty() {
+            let mut console = Console::default();
+            for property in &self.property {
+                console.set(property).map_err(|error| Problem::usage(format!("--property: {error}")))?;
+            }
+            return Ok(RecordFormat::Text(console.format()));
+        }
+        Ok(match output {
+            Some(OutputFormat::Json) => RecordFormat::Json { meta_only: self.meta_only },
+            Some(OutputFormat::Tsv) => RecordFormat::Listing(ListingStyle::Tsv),
+            Some(OutputFormat::Table) => RecordFormat::Listing(table),
+            Some(OutputFormat::Kafka) => RecordFormat::Text(Console::default().format()),
+            None => {
+                let key = self.key_delimiter.as_ref().map(|delimiter| delimiter.0.as_slice());
+                RecordFormat::Text(with_null(TextFormat::raw(key, &self.delimiter.0, self.print_offset)))
+            }
+        })
+    }
+}
+
+/// Prints the records asked for.
+pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if args.merge && args.follow {
+        return Err(Problem::usage("--merge needs the end of every partition, --follow has none").into());
+    }
+    let format = args.record_format(global.output(), ui.table_style())?;
+    let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
+    let selection = Selection {
+        paths: &args.paths,
+        log_dirs: &log_dirs,
+        topics: &args.topic,
+        partitions: args.partition.as_ref(),
+        internal: args.include_internal,
+    };
+    let selected = select(&selection)?;
+    let mut consumer = Consumer {
+        offsets: args.offsets()?,
+        args,
+        formatter: Formatter::new(format, ui.time_text()),
+        filter: args.filter.filter(),
+        decompressor: Decompressor::with_cap(max_batch_bytes(args)),
+        left: args.count.unwrap_or(u64::MAX),
+        outcome: Outcome::Done,
+    };
+    for message in selected.messages {
+        message.show(ui);
+    }
+    for problem in selected.failures {
+        consumer.outcome |= problem.ends_with();
+        ui.error(problem);
+        if args.fail_fast {
+            return Ok(consumer.outcome);
+        }
+    }
+    if !args.no_header {
+        consumer.formatter.header(ui.out().buffer());
+    }
+    let mut partitions = selected.partitions;
+    if args.merge {
+        consumer.merge(&partitions, ui)?;
+    } else if args.follow {
+        consumer.follow(&mut partitions, &selection, ui)?;
+    } else {
+        consumer.each(&partitions, ui)?;
+    }
+    ui.detail(&format!("{} records", consumer.formatter.written()));
+    Ok(consumer.outcome)
+}
+
+fn max_batch_bytes(args: &ConsumeArgs) -> usize {
+    usize::try_from(args.max_batch_bytes).unwrap_or(usize::MAX)
+}
+
+/// Whether to go on with the next partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+/// What is kept over all partitions.
+struct Consumer<'a> {
+    args: &'a ConsumeArgs,
+    offsets: Offsets,
+    formatter: Formatter,
+    filter: RecordFilter,
+    decompressor: Decompressor,
+    /// Records still wanted.
+    left: u64,
+    outcome: Outcome,
+}
+
+impl Consumer<'_> {
+    fn options(&self, partition: &Partition) -> StreamOptions {
+        StreamOptions {
+            range: self.offsets.for_partition(partition.topic_partition().partition),
+            isolation: self.args.isolation_level,
+            until_high_watermark: self.args.until_hw,
+            control: self.args.print_control_records,
+            on_corrupt: self.args.on_corrupt,
+            max_batch_bytes: max_batch_bytes(self.args),
+            follow: self.args.follow,
+        }
+    }
+
+    /// Partition by partition.
+    fn each(&mut self, partitions: &[Partition], ui: &mut Ui) -> anyhow::Result<()> {
+        let total = partitions.iter().flat_map(Partition::segments).map(|segment| segment.log_len).sum();
+        let mut progress = ui.progress(total, "consume");
+        for partition in partitions {
+            let (flow, _) = self.read(partition, self.options(partition), &mut progress, ui)?;
+            if flow == Flow::Stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what is wanted of one partition; says where the next read would start, unless damage ended this one.
+    ///
+    /// An unreadable file is an outcome, not an error: the other partitions are still to be read.
+    fn read(
+        &mut self,
+        partition: &Partition,
+        options: StreamOptions,
+        progress: &mut Progress,
+        ui: &mut Ui,
+    ) -> anyhow::Result<(Flow, Option<Offset>)> {
+        let mut said = Vec::new();
+        let opened = PartitionStream::open(partition, options, &mut |message| said.push(message));
+        show(&mut said, ui);
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return Ok((self.fail(&error, ui), None)),
+        };
+        loop {
+            let read = self.read_batch(&mut stream, &mut said, progress, ui);
+            show(&mut said, ui);
+            match read? {
+                Ok(BatchRead::Done) => {}
+                Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
+                Ok(BatchRead::End) => break,
+                Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+            }
+        }
+        if stream.is_damaged() {
+            self.outcome |= Outcome::Findings;
+        }
+        let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
+        Ok((flow, (!stream.is_stopped()).then(|| stream.position())))
+    }
+
+    /// One batch. The outer error is stdout's, the inner one the partition's.
+    fn read_batch(
+        &mut self,
+        stream: &mut PartitionStream<'_>,
+        said: &mut Vec<Message>,
+        progress: &mut Progress,
+        ui: &mut Ui,
+    ) -> anyhow::Result<Result<BatchRead, StorageError>> {
+        let batch = match stream.next(&mut |message| said.push(message)) {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(Ok(BatchRead::End)),
+            Err(error) => return Ok(Err(error)),
+        };
+        progress.add(batch.frame.size_bytes());
+        self.formatter.begin_batch(&batch.context);
+        let every_record = self.filter.is_empty();
+        let mut next = batch.frame.base_offset().unwrap_or(batch.start).max(batch.start);
+        let mut bad = None;
+        match batch.records(&mut self.decompressor) {
+            Ok(records) => {
+                for record in records {
+                    let record = match record {
+                        Ok(record) => record,
+                        Err(error) => {
+                            bad = Some(batch.payload_damage(&error, next));
+                            break;
+                        }
+                    };
+                    next = record.offset.next();
+                    if !batch.wanted(record.offset) || !(every_record || self.filter.matches(&record)) {
+                        continue;
+                    }
+                    if self.left == 0 {
+                        break;
+                    }
+                    self.left -= 1;
+                    let row = Row { batch: &batch.context, record: &record };
+                    self.formatter.write(row, ui.out().buffer());
+                    let pipe = if self.args.unbuffered { ui.out().send()? } else { ui.out().drain()? };
+                    if pipe == Pipe::Closed {
+                        return Ok(Ok(BatchRead::Stop));
+                    }
+                }
+            }
+            Err(error) => bad = Some(batch.payload_damage(&error, next)),
+        }
+        if let Some(message) = bad {
+            stream.meet_bad_payload(message, &mut |message| said.push(message));
+            self.outcome |= Outcome::Findings;
+        }
+        Ok(Ok(if self.left == 0 { BatchRead::Stop } else { BatchRead::Done }))
+    }
+
+    fn fail(&mut self, error: &StorageError, ui: &mut Ui) -> Flow {
+        self.outcome |= Outcome::Failed;
+        ui.error(storage_problem(error));
+        if self.args.fail_fast { Flow::Stop } else { Flow::GoOn }
+    }
+
+    /// All partitions at once, by timestamp.
+    fn merge(&mut self, partitions: &[Partition], ui: &mut Ui) -> anyhow::Result<()> {
+        let mut said = Vec::new();
+        let mut cursors = Vec::new();
+        for partition in partitions {
+            let opened = PartitionStream::open(partition, self.options(partition), &mut |message| said.push(message));
+            show(&mut said, ui);
+            match opened {
+                Ok(stream) => cursors.push(Cursor::new(stream)),
+                Err(error) if self.fail(&error, ui) == Flow::Stop => return Ok(()),
+                Err(_) => {}
+            }
+        }
+        // Earliest first; partitions are in order, so their number settles equal timestamps.
+        let mut heads = BinaryHeap::new();
+        for (number, cursor) in cursors.iter_mut().enumerate() {
+            match cursor.peek(&mut self.decompressor, &mut |message| said.push(message)) {
+                Ok(Some((timestamp_ms, _))) => heads.push(Reverse((timestamp_ms, number))),
+                Ok(None) => {}
+                Err(error) => {
+                    self.fail(&error, ui);
+                }
+            }
+        }
+        while let Some(Reverse((_, number))) = heads.pop() {
+            let cursor = &mut cursors[number];
+            if let Some((batch, record)) = cursor.take()
+                && self.filter.matches(&record)
+            {
+                if self.left == 0 {
+                    break;
+                }
+                self.left -= 1;
+                self.formatter.begin_batch(&batch);
+                self.formatter.write(Row { batch: &batch, record: &record }, ui.out().buffer());
+                let pipe = if self.args.unbuffered { ui.out().send()? } else { ui.out().drain()? };
+                if pipe == Pipe::Closed {
+                    break;
+                }
+            }
+            match cursor.peek(&mut self.decompressor, &mut |message| said.push(message)) {
+                Ok(Some((timestamp_ms, _))) => heads.push(Reverse((timestamp_ms, number))),
+                Ok(None) => {}
+                Err(error) => {
+                    self.fail(&error, ui);
+                }
+            }
+            show(&mut said, ui);
+        }
+        show(&mut said, ui);
+        if cursors.iter().any(|cursor| cursor.stream().is_damaged()) {
+            self.outcome |= Outcome::Findings;
+        }
+        Ok(())
+    }
+
+    /// Reads to the end, then again whatever came, until stdout closes, the count is reached or a signal comes.
+    ///
+    /// New segments and new partitions of the selected topics are picked up.
+    fn follow(
+        &mut self,
+        partitions: &mut Vec<Partition>,
+        selection: &Selection<'_>,
+        ui: &mut Ui,
+    ) -> anyhow::Result<()> {
+        let mut progress = Progress::none();
+        let mut followed: Vec<Followed> = Vec::new();
+        let mut round = 0u64;
+        loop {
+            for (number, partition) in partitions.iter_mut().enumerate() {
+                let mut options = self.options(partition);
+                if let Some(known) = followed.get(number) {
+                    let (Some(next), true) = (known.next, known.stamp != Stamp::of(partition)) else { continue };
+                    if partition.refresh().is_err() {
+                        continue;
+                    }
+                    options.range.start = Bound::At(next);
+                }
+                let stamp = Stamp::of(partition);
+                let (flow, next) = self.read(partition, options, &mut progress, ui)?;
+                let now = Followed { next, stamp };
+                match followed.get_mut(number) {
+                    Some(known) => *known = Followed { next: next.or(known.next), ..now },
+                    None => followed.push(now),
+                }
+                if flow == Flow::Stop || ui.out().send()? == Pipe::Closed {
+                    return Ok(());
+                }
+            }
+            round += 1;
+            std::thread::sleep(FOLLOW_EVERY);
+            // Topics and partitions that were created meanwhile.
+            if round.is_multiple_of(FOLLOW_LIST_EVERY)
+                && let Ok(now) = select(selection)
+            {
+                let known: Vec<_> = partitions.iter().map(|partition| partition.dir().to_owned()).collect();
+                partitions
+                    .extend(now.partitions.into_iter().filter(|found| !known.iter().any(|dir| dir == found.dir())));
+            }
+        }
+    }
+}
+
+/// How often a followed log is looked at.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// Every how many looks the directories are listed again.
+const FOLLOW_LIST_EVERY: u64 = 20;
+
+/// Where a followed partition stands.
+struct Followed {
+    /// `None` when it could not be read at all.
+    next: Option<Offset>,
+    stamp: Stamp,
+}
+
+/// What changes when a partition does: its directory, or its last segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    listed: Option<SystemTime>,
+    last: Option<(u64, Option<SystemTime>)>,
+}
+
+impl Stamp {
+    fn of(partition: &Partition) -> Stamp {
+        let listed = std::fs::metadata(partition.dir()).and_then(|metadata| metadata.modified()).ok();
+        let last = partition.segments().last().and_then(|segment| {
+            let metadata = std::fs::metadata(&segment.log).ok()?;
+            Some((metadata.len(), metadata.modified().ok()))
+        });
+        Stamp { listed, last }
+    }
+}
+
+enum BatchRead {
+    Done,
+    Stop,
+    End,
+}
+
+fn show(said: &mut Vec<Message>, ui: &mut Ui) {
+    for message in said.drain(..) {
+        message.show(ui);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn format(args: &[&str]) -> anyhow::Result<RecordFormat> {
+        let cli = Cli::try_parse_from([&["logdir", "consume"], args].concat())?;
+        let Some(Command::Consume(consume)) = &cli.command else { unreachable!("consume was asked for") };
+        consume.record_format(cli.global.output(), ListingStyle::Table { bold: false })
+    }
+
+    #[test]
+    fn the_options_choose_the_format() {
+        let raw = |key: Option<&[u8]>, end: &[u8], offset| RecordFormat::Text(TextFormat::raw(key, end, offset));
+        let console = |property: &str| {
+            let mut console = Console::default();
+            console.set(property).unwrap();
+            RecordFormat::Text(console.format())
+        };
+        let cases: &[(&[&str], RecordFormat)] = &[
+            (&[], raw(None, b"\n", false)),
+            (&["-K:", "-D", "\\0", "-O"], raw(Some(b":"), b"\0", true)),
+            (&["-K", "-"], raw(Some(b"-"), b"\n", false)),
+            (&["-Z"], RecordFormat::Text(TextFormat::raw(None, b"\n", false).with_null(b"NULL"))),
+            (&["-f", "%o"], RecordFormat::Text(TextFormat::parse("%o").unwrap())),
+            (&["--property", "print.key=true"], console("print.key=true")),
+            (&["--formatter-property", "print.key=true"], console("print.key=true")),
+            (&["--output", "kafka"], console("print.key=false")),
+            (&["-J"], RecordFormat::KcatJson),
+            (&["--json"], RecordFormat::Json { meta_only: false }),
+            (&["--json", "--meta-only"], RecordFormat::Json { meta_only: true }),
+            (&["--output", "tsv"], RecordFormat::Listing(ListingStyle::Tsv)),
+            (&["--output", "tsv", "--json"], RecordFormat::Json { meta_only: false }),
+            (&["--output", "table"], RecordFormat::Listing(ListingStyle::Table { bold: false })),
+        ];
+        for (args, expected) in cases {
+            let format = format(args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+            assert_eq!(&format, expected, "{args:?}");
+        }
+        assert_eq!(format(&["--meta-only"]).unwrap_err().to_string(), "--meta-only needs --json");
+    }
+
+    #[test]
+    fn offsets_may_start_with_a_hyphen_and_come_twice() {
+        let cli = Cli::try_parse_from(["logdir", "consume", "-o", "-10", "-o", "0=@-1h:10m", "-o", "1=s@5", "-o1=e@9"]);
+        let Some(Command::Consume(consume)) = cli.unwrap().command else { unreachable!("consume was asked for") };
+        assert_eq!(consume.offsets().unwrap().ranges().count(), 3);
+        let twice = Cli::try_parse_from(["logdir", "consume", "-o", "1", "-o", "2"]).unwrap();
+        let Some(Command::Consume(consume)) = twice.command else { unreachable!("consume was asked for") };
+        assert_eq!(consume.offsets().unwrap_err().to_string(), "--offset: the range '2' is given twice");
+    }
+}

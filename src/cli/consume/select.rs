@@ -1,0 +1,239 @@
+//! Which partitions a command reads: by path, or by topic and partition in log directories.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::TopicArg;
+use crate::cli::message::Message;
+use crate::cli::range::Partitions;
+use crate::cli::ui::Problem;
+use crate::storage::fs::StorageError;
+use crate::storage::log_dir::{LogDir, open_partition_dir};
+use crate::storage::names::{DirKind, PartitionDirName, PartitionFile, SegmentFileKind};
+use crate::storage::partition::{Notice, Partition};
+use crate::types::TopicPartition;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// Directories and files named one by one.
+    pub paths: &'a [PathBuf],
+    /// Log directories to look in when there are no paths.
+    pub log_dirs: &'a [PathBuf],
+    /// Topics; none for all.
+    pub topics: &'a [TopicArg],
+    /// Partitions; `None` for all.
+    pub partitions: Option<&'a Partitions>,
+    /// Internal topics too.
+    pub internal: bool,
+}
+
+/// Partitions to read, and what was said while looking for them.
+#[derive(Debug, Default)]
+pub struct Selected {
+    /// By topic and partition; those named one by one in the order named.
+    pub partitions: Vec<Partition>,
+    /// Paths that could not be used.
+    pub failures: Vec<Problem>,
+    /// What the user should know.
+    pub messages: Vec<Message>,
+}
+
+impl Selected {
+    fn notices(&mut self, notices: &[Notice]) {
+        let messages = notices.iter().map(|notice| Message::warning("notice", notice.message.clone()).of(&notice.path));
+        self.messages.extend(messages);
+    }
+}
+
+/// Finds the partitions. Fails when nothing that was named exists, or when what was named is refused.
+pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
+    let mut selected = Selected::default();
+    let mut found: BTreeMap<TopicPartition, Vec<PathBuf>> = BTreeMap::new();
+    let mut topics_seen: BTreeMap<String, ()> = BTreeMap::new();
+    let mut log_dirs = Vec::new();
+    for path in wanted.paths {
+        if let Err(error) = name_path(path, wanted, &mut selected, &mut log_dirs) {
+            selected.failures.push(Problem::of(&error));
+        }
+    }
+    if wanted.paths.is_empty() {
+        log_dirs.extend(wanted.log_dirs.iter().cloned());
+    }
+    let mut opened = Vec::new();
+    for dir in &log_dirs {
+        match LogDir::open(dir) {
+            Ok(log_dir) => opened.push(log_dir),
+            Err(error) => selected.failures.push(storage_problem(&error)),
+        }
+    }
+    for (number, log_dir) in opened.iter().enumerate() {
+        selected.notices(log_dir.notices());
+        for (name, path) in log_dir.partitions() {
+            topics_seen.insert(name.topic_partition.topic.clone(), ());
+            if name.kind != DirKind::Live || !is_wanted(&name.topic_partition, wanted)? {
+                continue;
+            }
+            let earlier = found.entry(name.topic_partition.clone()).or_default();
+            earlier.push(path.to_owned());
+            if earlier.len() == 1 {
+                match opened[number].open_partition(name, path) {
+                    Ok(partition) => selected.partitions.push(partition),
+                    Err(error) => selected.failures.push(storage_problem(&error)),
+                }
+            }
+        }
+    }
+    for (name, paths) in found.iter().filter(|(_, paths)| paths.len() > 1) {
+        let others: Vec<_> = paths[1..].iter().map(|path| path.display().to_string()).collect();
+        let text = format!("{name} is also in {}; only this one is read", others.join(", "));
+        selected.messages.push(Message::warning("duplicate", text).of(&paths[0]));
+    }
+    if wanted.paths.is_empty() || !log_dirs.is_empty() {
+        selected.partitions.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
+        missing_topics(wanted, &topics_seen, &log_dirs)?;
+    }
+    if selected.partitions.is_empty() && selected.failures.is_empty() {
+        let dirs: Vec<_> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
+        return Err(Problem::new("not_found", format!("no partition of that kind in {}", dirs.join(", ")))
+            .hint("name a topic with -t, internal ones with --include-internal too")
+            .into());
+    }
+    Ok(selected)
+}
+
+fn is_wanted(name: &TopicPartition, wanted: &Selection<'_>) -> anyhow::Result<bool> {
+    if wanted.partitions.is_some_and(|partitions| !partitions.contains(name.partition)) {
+        return Ok(false);
+    }
+    if wanted.topics.is_empty() {
+        return Ok(wanted.internal || !name.is_internal());
+    }
+    let named = |topic: &&TopicArg| topic.matches(&name.topic);
+    let Some(topic) = wanted.topics.iter().find(named) else { return Ok(false) };
+    if name.is_internal() && !wanted.internal {
+        // Named outright it is a mistake worth a word; a pattern just passes over it.
+        return match topic {
+            TopicArg::Names(_) => Err(refuse_internal(&name.topic).into()),
+            TopicArg::Pattern(_) => Ok(false),
+        };
+    }
+    Ok(true)
+}
+
+fn refuse_internal(topic: &str) -> Problem {
+    Problem::usage(format!("topic '{topic}' is internal to Kafka"))
+        .hint("read it with --include-internal; its records are not text")
+}
+
+/// Takes one path for what it is.
+fn name_path(
+    path: &Path,
+    wanted: &Selection<'_>,
+    selected: &mut Selected,
+    log_dirs: &mut Vec<PathBuf>,
+) -> anyhow::Result<()> {
+    let metadata = std::fs::metadata(path).map_err(|error| storage_problem(&StorageError::new(path, error)))?;
+    let partition = if metadata.is_file() {
+        Partition::of_file(path).map_err(|error| storage_problem(&error))?.ok_or_else(|| {
+            Problem::new("wrong_kind", "not a segment's .log file")
+                .path(path)
+                .hint(format!("see what is in it with: logdir dump-segment {}", path.display()))
+        })?
+    } else if is_partition_dir(path) {
+        let (partition, notices) = open_partition_dir(path).map_err(|error| storage_problem(&error))?;
+        selected.notices(&notices);
+        partition
+    } else if LogDir::is_one(path) {
+        log_dirs.push(path.to_owned());
+        return Ok(());
+    } else {
+        return Err(Problem::new("wrong_kind", "neither a log directory nor a partition directory")
+            .path(path)
+            .hint("a log directory holds meta.properties or NAME-N directories, a partition directory .log files")
+            .into());
+    };
+    let name = partition.topic_partition();
+    if name.is_internal() && !wanted.internal {
+        return Err(refuse_internal(&name.topic).into());
+    }
+    selected.partitions.push(partition);
+    Ok(())
+}
+
+/// Its name says so, or it holds a segment.
+fn is_partition_dir(path: &Path) -> bool {
+    let named = path
+        .canonicalize()
+        .is_ok_and(|path| path.file_name().is_some_and(|name| PartitionDirName::parse(name).is_ok()));
+    let holds_log = || {
+        std::fs::read_dir(path).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                matches!(PartitionFile::parse(&entry.file_name()),
+                    PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log)
+            })
+        })
+    };
+    (named && !path.join(crate::storage::meta_properties::FILE_NAME).is_file()) || holds_log()
+}
+
+/// A topic that was named and is nowhere is an error that names the nearest.
+fn missing_topics(wanted: &Selection<'_>, seen: &BTreeMap<String, ()>, log_dirs: &[PathBuf]) -> anyhow::Result<()> {
+    let names = wanted.topics.iter().filter_map(|topic| match topic {
+        TopicArg::Names(names) => Some(names),
+        TopicArg::Pattern(_) => None,
+    });
+    let Some(name) = names.flatten().find(|name| !seen.contains_key(*name)) else { return Ok(()) };
+    let dirs: Vec<_> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let count = seen.keys().filter(|topic| !topic.starts_with("__")).count();
+    let text = format!("topic '{name}' not found in {} ({count} topics)", dirs.join(", "));
+    let near = seen.keys().map(|topic| (distance(name, topic), topic)).min();
+    let hint = match near {
+        Some((distance, topic)) if distance <= 1 + name.len() / 4 => format!("did you mean '{topic}'?"),
+        _ if seen.is_empty() => "there are no partition directories at all".to_owned(),
+        _ => format!("there are: {}", seen.keys().take(20).cloned().collect::<Vec<_>>().join(" ")),
+    };
+    Err(Problem::new("not_found", text).hint(hint).into())
+}
+
+/// Edits that turn one name into the other (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A storage error as a problem with its path apart.
+pub fn storage_problem(error: &StorageError) -> Problem {
+    use crate::storage::fs::StorageErrorKind;
+    let code = match &error.kind {
+        StorageErrorKind::Io(io) => match io.kind() {
+            std::io::ErrorKind::NotFound => "not_found",
+            std::io::ErrorKind::PermissionDenied => "permission_denied",
+            _ => "io",
+        },
+        _ => "wrong_kind",
+    };
+    Problem::new(code, error.kind.to_string()).path(&error.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn near_names_are_near() {
+        for (a, b, expected) in [("ordrs", "orders", 1), ("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+}

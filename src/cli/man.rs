@@ -1,0 +1,196 @@
+//! `logdir man`: one page per command, from the same definitions as the help.
+//!
+//! What the definitions do not say is in [`PAGES`]: examples, which the long help shows first, and the
+//! Kafka tool that does the same.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::ui::{CODES, Ui};
+use super::{Cli, Outcome};
+
+/// What a page says beyond the options.
+pub struct Page {
+    /// Command; empty for `logdir` itself.
+    pub command: &'static str,
+    /// Command lines and what they do.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// The tools people know for this.
+    pub kafka: &'static str,
+}
+
+/// All pages.
+pub const PAGES: &[Page] = &[
+    Page {
+        command: "",
+        examples: &[
+            ("logdir consume -d data -t orders -o -10", "last ten records of each partition"),
+            ("logdir dump-segment data/orders-0", "the batches of a partition"),
+            ("logdir consume data/orders-0 --json | jq -r .value", "values, by way of JSON"),
+        ],
+        kafka: "Every command stands in for one of Kafka's own tools, without a broker; its page names it.",
+    },
+    Page {
+        command: "consume",
+        examples: &[
+            ("logdir consume -t orders -o -10", "last ten of each partition"),
+            ("logdir consume data/orders-0 -o @-1h -f '%o\\t%k\\t%s\\n'", "the last hour, by a format"),
+            ("logdir consume -t orders --json | jq -r .value", "lossless JSON lines"),
+        ],
+        kafka: "kafka-console-consumer.sh (its --property settings work here), kcat -C, rpk topic consume.",
+    },
+    Page {
+        command: "dump-segment",
+        examples: &[
+            ("logdir dump-segment data/orders-0/00000000000000000000.log -c 2", "the first two batches"),
+            ("logdir dump-segment data/orders-0 --records -o 4000:4010", "ten records with their batch's fields"),
+            (
+                "logdir dump-segment --files data/orders-0/00000000000000000000.log --print-data-log --output kafka",
+                "the text of kafka-dump-log.sh",
+            ),
+        ],
+        kafka: "kafka-dump-log.sh: the same options; --output kafka gives its text.",
+    },
+    Page {
+        command: "completions",
+        examples: &[
+            ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),
+            ("logdir completions zsh > ~/.zfunc/_logdir", "for zsh, with ~/.zfunc in fpath"),
+            ("logdir completions fish > ~/.config/fish/completions/logdir.fish", "for fish"),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "man",
+        examples: &[
+            ("logdir man | man -l -", "read the page of logdir itself"),
+            ("logdir man man/", "write all pages to a directory"),
+            ("logdir man ~/.local/share/man/man1", "install them for this user"),
+        ],
+        kafka: "None.",
+    },
+];
+
+fn page(command: &str) -> &'static Page {
+    PAGES.iter().find(|page| page.command == command).unwrap_or(&PAGES[0])
+}
+
+/// The examples of a command, as its long help starts.
+pub fn examples(command: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = "Examples:".to_owned();
+    for (line, what) in page(command).examples {
+        let _ = write!(text, "\n  {line}\n      {what}");
+    }
+    text
+}
+
+/// Write the man pages
+#[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = examples("man"))]
+pub struct ManArgs {
+    /// Directory to write one page per command to; without it, logdir(1) goes to stdout
+    #[arg(value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
+
+/// Writes the pages.
+pub fn run(args: &ManArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let pages = pages()?;
+    let Some(dir) = &args.to else {
+        if let Some((_, text)) = pages.first() {
+            ui.out().buffer().extend_from_slice(text);
+        }
+        return Ok(Outcome::Done);
+    };
+    fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    for (name, text) in &pages {
+        let file = dir.join(name);
+        fs::write(&file, text).with_context(|| file.display().to_string())?;
+    }
+    ui.note(&format!("{} pages written to {}", pages.len(), dir.display()));
+    Ok(Outcome::Done)
+}
+
+/// File name and text of each page, that of logdir itself first.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    root.build();
+    let mut pages = vec![("logdir.1".to_owned(), render(&root, page(""))?)];
+    for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
+        let name = format!("logdir-{}", command.get_name());
+        let page = page(command.get_name());
+        let command = command.clone().bin_name(format!("logdir {}", command.get_name())).display_name(&name);
+        pages.push((format!("{name}.1"), render(&command, page)?));
+    }
+    Ok(pages)
+}
+
+fn render(command: &clap::Command, page: &Page) -> io::Result<Vec<u8>> {
+    // Examples get a section of their own here.
+    let whole = command.clone().before_long_help("").mut_args(|arg| arg.hide_short_help(false));
+    let man = Man::new(whole).manual("logdir");
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    man.render_options_section(&mut text)?;
+
+    let mut extra = Roff::new();
+    if let Some(help) = command.get_after_long_help() {
+        extra.control("SH", ["FORMAT"]).control("nf", []);
+        for line in help.to_string().lines() {
+            extra.text([roman(line)]);
+        }
+        extra.control("fi", []);
+    }
+    extra.control("SH", ["EXAMPLES"]);
+    for (line, what) in page.examples {
+        extra.control("TP", []).text([bold(*line)]).text([roman(*what)]);
+    }
+    extra.control("SH", ["EXIT STATUS"]);
+    for (outcome, meaning) in Outcome::ALL {
+        extra.control("TP", []).text([bold(outcome.exit_code().to_string())]).text([roman(meaning)]);
+    }
+    extra.control("TP", []).text([bold("101")]).text([roman("A bug. Please report it.")]);
+    if page.command.is_empty() {
+        extra.control("SH", ["ERROR CODES"]);
+        extra.text([roman("With --output json an error is one JSON object a line on stderr; its \"code\" is one of:")]);
+        for (code, meaning) in CODES {
+            extra.control("TP", []).text([bold(*code)]).text([roman(*meaning)]);
+        }
+        extra.control("SH", ["ENVIRONMENT"]);
+        for (name, meaning) in super::ENVIRONMENT {
+            extra.control("TP", []).text([bold(*name)]).text([roman(*meaning)]);
+        }
+    }
+    extra.control("SH", ["KAFKA EQUIVALENT"]).text([roman(page.kafka)]);
+    extra.to_writer(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_with_three_examples() {
+        let command = Cli::command();
+        for command in command.get_subcommands() {
+            assert!(PAGES.iter().any(|page| page.command == command.get_name()), "{}", command.get_name());
+        }
+        for page in PAGES {
+            assert_eq!(page.examples.len(), 3, "{}", page.command);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What an engine has to say while it works, before it is known how it is shown.
+
+use std::path::Path;
+
+use super::ui::{Problem, Ui};
+use crate::batch::{BatchError, PayloadError};
+use crate::types::{Offset, Position};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Data is damaged or cannot be had.
+    Error,
+    /// Something was got around.
+    Warning,
+}
+
+/// An error or warning about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What, where and what next.
+    pub problem: Problem,
+}
+
+impl Message {
+    /// Something is damaged; `code` is one of [`super::ui::CODES`].
+    pub fn error(code: &'static str, text: impl Into<String>) -> Message {
+        Message { severity: Severity::Error, problem: Problem::new(code, text) }
+    }
+
+    /// Something was got around.
+    pub fn warning(code: &'static str, text: impl Into<String>) -> Message {
+        Message { severity: Severity::Warning, problem: Problem::new(code, text) }
+    }
+
+    /// About this file or directory.
+    pub fn of(mut self, path: &Path) -> Message {
+        self.problem = self.problem.path(path);
+        self
+    }
+
+    /// About these bytes of this file.
+    pub fn at(mut self, path: &Path, position: Position, base_offset: Option<Offset>) -> Message {
+        self.problem = self.problem.path(path).position(position.get());
+        if let Some(offset) = base_offset {
+            self.problem = self.problem.base_offset(offset.get());
+        }
+        self
+    }
+
+    /// What to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Message {
+        self.problem = self.problem.hint(hint);
+        self
+    }
+
+    /// Puts it on stderr.
+    pub fn show(self, ui: &mut Ui) {
+        match self.severity {
+            Severity::Error => ui.error(self.problem),
+            Severity::Warning => ui.warning(self.problem),
+        }
+    }
+}
+
+/// The stable word for an error in the frame of a batch.
+pub fn batch_code(error: &BatchError) -> &'static str {
+    match error {
+        BatchError::Truncated { .. } => "truncated",
+        BatchError::TooLarge { .. } => "too_large",
+        BatchError::CrcMismatch { .. } => "crc_mismatch",
+        BatchError::UnknownCodec(_)
+        | BatchError::LengthTooSmall { .. }
+        | BatchError::UnknownMagic(_)
+        | BatchError::MessageField { .. } => "invalid_header",
+    }
+}
+
+/// The stable word for an error in the records of a batch.
+pub fn payload_code(error: &PayloadError) -> &'static str {
+    match error {
+        PayloadError::Header(error) => batch_code(error),
+        PayloadError::Compression(crate::batch::CompressionError::OverCap { .. }) => "too_large",
+        _ => "invalid_records",
+    }
+}
