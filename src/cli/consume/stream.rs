@@ -500,7 +500,6 @@ impl OwnedRecords {
     }
 
     /// Number of records held.
-    #[expect(clippy::len_without_is_empty, reason = "a cursor asks how far it is, not whether there is anything")]
     pub fn len(&self) -> usize {
         self.records.len()
     }
