@@ -86,9 +86,12 @@ fn deep(path: &Path, from: u64, to: u64) {
     let mut decompressor = Decompressor::default();
     while scanner.position().get() < to {
         let Step::Entry(entry) = scanner.next().unwrap() else { break };
-        for record in entry.frame.records(&mut decompressor).unwrap() {
-            black_box(record.unwrap());
-        }
+        let records = entry.frame.records(&mut decompressor).unwrap();
+        let visited = records.visit(|record| {
+            black_box(record);
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        visited.unwrap();
     }
 }
 

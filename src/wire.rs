@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         match self.rest.split_at_checked(len) {
             Some((taken, rest)) => {
@@ -154,18 +154,23 @@ impl<'a> Reader<'a> {
     /// An unsigned variable-length 32-bit integer: at most five bytes (`ByteUtils.readUnsignedVarint`).
     ///
     /// Bits above the 32nd in the fifth byte are dropped, as Java's shift drops them.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned_varint(&mut self) -> Result<u32, WireError> {
-        // One byte is by far the most common: record lengths, deltas and sizes below 64.
-        if let [first, rest @ ..] = self.rest
-            && *first < 0x80
-        {
-            self.rest = rest;
-            return Ok(u32::from(*first));
+        // One or two bytes in nearly every record: deltas, sizes and lengths below 8192.
+        match self.rest {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.rest = rest;
+                Ok(u32::from(*first))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.rest = rest;
+                Ok(u32::from(*first & 0x7f) | u32::from(*second) << 7)
+            }
+            _ => self.unsigned_varint_slow(),
         }
-        self.unsigned_varint_slow()
     }
 
+    #[cold]
     fn unsigned_varint_slow(&mut self) -> Result<u32, WireError> {
         let mut value: u32 = 0;
         for (at, &byte) in self.rest.iter().take(5).enumerate() {
@@ -182,23 +187,28 @@ impl<'a> Reader<'a> {
     }
 
     /// A zig-zag variable-length 32-bit integer.
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<i32, WireError> {
         self.unsigned_varint().map(unzigzag32)
     }
 
     /// A zig-zag variable-length 64-bit integer: at most ten bytes (`ByteUtils.readVarlong`).
-    #[inline]
+    #[inline(always)]
     pub fn varlong(&mut self) -> Result<i64, WireError> {
-        if let [first, rest @ ..] = self.rest
-            && *first < 0x80
-        {
-            self.rest = rest;
-            return Ok(unzigzag64(u64::from(*first)));
+        match self.rest {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.rest = rest;
+                Ok(unzigzag64(u64::from(*first)))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.rest = rest;
+                Ok(unzigzag64(u64::from(*first & 0x7f) | u64::from(*second) << 7))
+            }
+            _ => self.varlong_slow(),
         }
-        self.varlong_slow()
     }
 
+    #[cold]
     fn varlong_slow(&mut self) -> Result<i64, WireError> {
         let mut value: u64 = 0;
         for (at, &byte) in self.rest.iter().take(10).enumerate() {
@@ -215,7 +225,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes behind a varint length; `None` for any negative length, as `Utils.readBytes` reads it.
-    #[inline]
+    #[inline(always)]
     pub fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, WireError> {
         let len = self.varint()?;
         match usize::try_from(len) {

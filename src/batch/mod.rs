@@ -17,6 +17,8 @@ pub mod record;
 pub mod scan;
 pub mod view;
 
+use std::ops::ControlFlow;
+
 use thiserror::Error;
 
 use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType};
@@ -340,6 +342,24 @@ pub enum FrameRecords<'a> {
     Message(Option<RecordRef<'a>>),
     /// The messages inside a wrapper.
     Wrapper(InnerMessages<'a>),
+}
+
+impl<'a> FrameRecords<'a> {
+    /// Hands every record to `visit`: see [`Records::visit`].
+    #[inline]
+    pub fn visit<B>(self, mut visit: impl FnMut(&RecordRef<'a>) -> ControlFlow<B>) -> Result<Option<B>, PayloadError> {
+        match self {
+            FrameRecords::Batch(records) => Ok(records.visit(visit)?),
+            other => {
+                for record in other {
+                    if let ControlFlow::Break(value) = visit(&record?) {
+                        return Ok(Some(value));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for FrameRecords<'a> {

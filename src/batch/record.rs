@@ -14,6 +14,8 @@
 //! Records borrow from the payload; nothing is allocated. The rules of what is refused are those of
 //! Kafka's `DefaultRecord.readFrom` and `DefaultRecordBatch.RecordIterator`.
 
+use std::ops::ControlFlow;
+
 use thiserror::Error;
 
 use crate::types::{Offset, TimestampMs, TimestampType};
@@ -196,7 +198,7 @@ impl<'a> Records<'a> {
         Records { reader: Reader::new(payload), context, timestamp_type, declared, index: 0, failed }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_one(&mut self) -> Result<RecordRef<'a>, RecordError> {
         let index = self.index;
         let whole = self.reader.rest();
@@ -238,13 +240,18 @@ impl<'a> Records<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn headers(body: &mut Reader<'a>, index: u32) -> Result<Headers<'a>, RecordError> {
         let field = |cause| RecordError::Field { index, cause };
         let declared = body.varint().map_err(field)?;
         if declared == 0 {
             return Ok(Headers::default());
         }
+        Self::some_headers(body, index, declared)
+    }
+
+    fn some_headers(body: &mut Reader<'a>, index: u32, declared: i32) -> Result<Headers<'a>, RecordError> {
+        let field = |cause| RecordError::Field { index, cause };
         let available = body.remaining();
         let count = u32::try_from(declared)
             .ok()
@@ -260,6 +267,33 @@ impl<'a> Records<'a> {
         }
         let read = bytes.len() - body.remaining();
         Ok(Headers { count, bytes: bytes.get(..read).unwrap_or_default() })
+    }
+}
+
+impl<'a> Records<'a> {
+    /// Hands every record to `visit`, until that breaks or a record cannot be read.
+    ///
+    /// The same as iterating, without moving each record through two enums: worth a third of the time
+    /// where records are small. What `visit` broke with is returned.
+    #[inline]
+    pub fn visit<B>(
+        mut self,
+        mut visit: impl FnMut(&RecordRef<'a>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, RecordError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        while self.index < self.declared {
+            let record = self.read_one()?;
+            self.index += 1;
+            if let ControlFlow::Break(value) = visit(&record) {
+                return Ok(Some(value));
+            }
+        }
+        match (self.declared, self.reader.remaining()) {
+            (0, _) | (_, 0) => Ok(None),
+            (declared, bytes) => Err(RecordError::TrailingBytes { declared, bytes }),
+        }
     }
 }
 
@@ -352,6 +386,30 @@ mod tests {
         assert_eq!(read(2, WITH_HEADERS), [Ok(()), Err(RecordError::PrematureEnd { read: 1, declared: 2 })]);
         let twice = [WITH_HEADERS, WITH_HEADERS].concat();
         assert_eq!(read(1, &twice), [Ok(()), Err(RecordError::TrailingBytes { declared: 1, bytes: 20 })]);
+    }
+
+    #[test]
+    fn visiting_gives_what_iterating_gives() {
+        let twice = [WITH_HEADERS, WITH_HEADERS].concat();
+        for (count, payload) in [(0, &twice[..]), (1, &twice), (2, &twice), (3, &twice), (-1, &twice), (1, &twice[..9])]
+        {
+            let records = Records::new(RecordContext { count, ..CONTEXT }, payload);
+            let (mut read, mut failed) = (0, None);
+            for record in records.clone() {
+                match record {
+                    Ok(_) => read += 1,
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let mut visited = 0;
+            let ended = records.clone().visit(|_| {
+                visited += 1;
+                ControlFlow::<()>::Continue(())
+            });
+            assert_eq!((visited, ended.err()), (read, failed), "count {count} of {} bytes", payload.len());
+            let broke = records.visit(|record| ControlFlow::Break(record.offset));
+            assert_eq!(broke.ok().flatten().is_some(), read > 0, "count {count}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod stream;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -373,35 +374,29 @@ impl Consumer<'_> {
         self.formatter.begin_batch(&batch.context);
         let every_record = self.filter.is_empty();
         let mut next = batch.frame.base_offset().unwrap_or(batch.start).max(batch.start);
-        let mut bad = None;
-        match batch.records(&mut self.decompressor) {
-            Ok(records) => {
-                for record in records {
-                    let record = match record {
-                        Ok(record) => record,
-                        Err(error) => {
-                            bad = Some(batch.payload_damage(&error, next));
-                            break;
-                        }
-                    };
-                    next = record.offset.next();
-                    if !batch.wanted(record.offset) || !(every_record || self.filter.matches(&record)) {
-                        continue;
-                    }
-                    if self.left == 0 {
-                        break;
-                    }
-                    self.left -= 1;
-                    let row = Row { batch: &batch.context, record: &record };
-                    self.formatter.write(row, ui.out().buffer());
-                    let pipe = if self.args.unbuffered { ui.out().send()? } else { ui.out().drain()? };
-                    if pipe == Pipe::Closed {
-                        return Ok(Ok(BatchRead::Stop));
-                    }
+        let visited = batch.records(&mut self.decompressor).and_then(|records| {
+            records.visit(|record| {
+                next = record.offset.next();
+                if !batch.wanted(record.offset) || !(every_record || self.filter.matches(record)) {
+                    return ControlFlow::Continue(());
                 }
-            }
-            Err(error) => bad = Some(batch.payload_damage(&error, next)),
-        }
+                if self.left == 0 {
+                    return ControlFlow::Break(Ok(Pipe::Open));
+                }
+                self.left -= 1;
+                self.formatter.write(Row { batch: &batch.context, record }, ui.out().buffer());
+                match if self.args.unbuffered { ui.out().send() } else { ui.out().drain() } {
+                    Ok(Pipe::Open) => ControlFlow::Continue(()),
+                    closed_or_failed => ControlFlow::Break(closed_or_failed),
+                }
+            })
+        });
+        let bad = match visited {
+            Ok(None) => None,
+            Ok(Some(Ok(Pipe::Open | Pipe::Closed))) => return Ok(Ok(BatchRead::Stop)),
+            Ok(Some(Err(error))) => return Err(error.into()),
+            Err(error) => Some(batch.payload_damage(&error, next)),
+        };
         if let Some(message) = bad {
             stream.meet_bad_payload(message, &mut |message| said.push(message));
             self.outcome |= Outcome::Findings;

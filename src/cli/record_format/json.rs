@@ -153,12 +153,7 @@ fn named(name: &[u8], name_base64: &[u8], bytes: Option<&[u8]>, out: &mut Vec<u8
         out.extend_from_slice(b"null");
         return;
     };
-    if is_plain(bytes) {
-        out.extend_from_slice(name);
-        out.push(b'"');
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-    } else if std::str::from_utf8(bytes).is_ok() {
+    if std::str::from_utf8(bytes).is_ok() {
         out.extend_from_slice(name);
         escaped(bytes, out);
     } else {
@@ -167,15 +162,24 @@ fn named(name: &[u8], name_base64: &[u8], bytes: Option<&[u8]>, out: &mut Vec<u8
     }
 }
 
-/// Whether the bytes are ASCII of which none needs escaping: what most text is.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    // No early exit inside a block: so it becomes vector instructions.
-    let special =
-        |byte: u8| u8::from(byte < 0x20) | u8::from(byte >= 0x80) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    blocks.iter().all(|block| block.iter().fold(0, |found, byte| found | special(*byte)) == 0)
-        && rest.iter().fold(0, |found, byte| found | special(*byte)) == 0
+/// Where the first byte stands that JSON wants escaped: a control character, a quote or a backslash.
+#[inline(always)]
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // Eight bytes at once. A borrow can mark a byte above the first that is marked rightly, never one
+    // below it, so the lowest mark is right; read as little-endian, the lowest is the first.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let marks = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
+        if marks != 0 {
+            return Some(number * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0)?;
+    Some(words.len() * 8 + at)
 }
 
 /// Per byte: 0 for itself, `u` for `\u00XX`, else the letter after the backslash.
@@ -199,13 +203,8 @@ const ESCAPES: [u8; 256] = {
 /// Appends a JSON string of `bytes`, escaped as yajl does it (which is what kcat uses).
 pub(super) fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    if is_plain(bytes) {
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-        return;
-    }
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0) {
+    while let Some(at) = first_special(rest) {
         let (clean, special) = rest.split_at(at);
         out.extend_from_slice(clean);
         let Some((byte, tail)) = special.split_first() else { break };
