@@ -1,1 +1,3 @@
 //! The logdir command.
+
+pub mod dump;
