@@ -231,6 +231,7 @@ fn log_of_small_records(path: &Path, bytes: usize) {
 fn speed_of_a_gibibyte_of_small_records() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("00000000000000000000.log");
+    let only = std::env::var("ONLY").unwrap_or_default();
     log_of_small_records(&path, 1 << 30);
     let forms = [
         ("kafka", DumpOptions { output: Output::Kafka, print_data_log: true, ..DumpOptions::default() }),
@@ -240,6 +241,9 @@ fn speed_of_a_gibibyte_of_small_records() {
         ("summary", DumpOptions { summary: true, ..DumpOptions::default() }),
     ];
     for (name, options) in forms {
+        if !name.contains(&only) {
+            continue;
+        }
         let options = DumpOptions { paths: vec![path.clone()], ..options };
         for _ in 0..3 {
             let start = std::time::Instant::now();
@@ -249,4 +253,79 @@ fn speed_of_a_gibibyte_of_small_records() {
             println!("{name}: {:?}", start.elapsed());
         }
     }
+}
+
+/// The lines of the tool's stderr in an order that does not depend on its hash maps, without its false gap.
+fn findings(stderr: &str) -> Vec<String> {
+    let mut sections: Vec<Vec<&str>> = Vec::new();
+    for line in stderr.lines().filter(|line| !line.starts_with("  -1 is followed by ")) {
+        match sections.last_mut() {
+            Some(section) if line.starts_with(' ') || line.starts_with("Indexed") => section.push(line),
+            _ => sections.push(vec![line]),
+        }
+    }
+    sections.retain(|section| section.len() > 1 || !section[0].starts_with("Non-consecutive"));
+    let mut found: Vec<String> = sections.iter().map(|section| section.join("\n")).collect();
+    found.sort();
+    found
+}
+
+/// Runs the tool itself: `LOGDIR_KAFKA_LIBS` is the `libs` folder of a Kafka 4.3 installation.
+#[test]
+#[ignore = "needs Kafka 4.3 and a JVM"]
+fn every_option_prints_what_the_tool_prints() {
+    let _guard = WORKING_DIR.lock().unwrap();
+    let libs = std::env::var("LOGDIR_KAFKA_LIBS").unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let base = DumpOptions { output: Output::Kafka, ..DumpOptions::default() };
+    let print = DumpOptions { print_data_log: true, ..base.clone() };
+    let sets: [(&[&str], DumpOptions); 9] = [
+        (&[], base.clone()),
+        (&["--deep-iteration"], DumpOptions { deep_iteration: true, ..base.clone() }),
+        (&["--print-data-log"], print.clone()),
+        (
+            &["--print-data-log", "--skip-record-metadata"],
+            DumpOptions { skip_record_metadata: true, ..print.clone() },
+        ),
+        (
+            &["--deep-iteration", "--skip-record-metadata"],
+            DumpOptions { deep_iteration: true, skip_record_metadata: true, ..base.clone() },
+        ),
+        (&["--print-data-log", "--max-bytes", "3000"], DumpOptions { max_bytes: 3_000, ..print.clone() }),
+        (&["--max-bytes", "0"], DumpOptions { max_bytes: 0, ..base.clone() }),
+        (&["--verify-index-only"], DumpOptions { verify_index_only: true, ..base.clone() }),
+        (&["--index-sanity-check"], DumpOptions { index_sanity_check: true, ..base.clone() }),
+    ];
+    let mut compared = 0;
+    let sources = ["codecs", "compacted", "legacy", "transactions"].map(|name| root.join(name).join("data"));
+    let extra = std::env::var_os("LOGDIR_DUMP_DIRS").map(|dirs| std::env::split_paths(&dirs).collect::<Vec<_>>());
+    for (number, source) in sources.into_iter().chain(extra.into_iter().flatten()).enumerate() {
+        // The tool writes to what it dumps.
+        let copy = temp.path().join(number.to_string());
+        assert!(std::process::Command::new("cp").arg("-r").arg(&source).arg(&copy).status().unwrap().success());
+        std::env::set_current_dir(&copy).unwrap();
+        let mut files: Vec<PathBuf> =
+            files_below(&copy).iter().map(|file| file.strip_prefix(&copy).unwrap().to_owned()).collect();
+        files.retain(|file| !file.to_string_lossy().contains(','));
+        let list = files.iter().map(|file| file.to_str().unwrap()).collect::<Vec<_>>().join(",");
+        for (flags, options) in &sets {
+            let options = DumpOptions { paths: files.clone(), ..options.clone() };
+            let theirs = std::process::Command::new("java")
+                .args(["-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", &format!("{libs}/*")])
+                .args(["org.apache.kafka.tools.DumpLogSegments", "--files", &list])
+                .args(*flags)
+                .output()
+                .unwrap();
+            let label = format!("{} {flags:?}", source.display());
+            let stderr = String::from_utf8_lossy(&theirs.stderr);
+            assert!(theirs.status.success(), "{label}: {stderr}");
+            let ours = run(&options);
+            assert!(ours.stdout == theirs.stdout, "{label}: {}", first_difference(&ours.stdout, &theirs.stdout));
+            let own = findings(&String::from_utf8_lossy(&ours.outcome.kafka_stderr));
+            assert_eq!(own, findings(&stderr), "{label}");
+            compared += files.len();
+        }
+    }
+    println!("{compared} dumps compared");
 }

@@ -179,3 +179,49 @@ fn push_json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded from the `JsonConverter`s of Kafka 4.3.0.
+    #[test]
+    fn metadata_control_records_are_printed_as_kafka_prints_them() {
+        let cases = [
+            (
+                ControlType::KRaftVoters,
+                "000003000000034716fa4cd62943028ff5001af866e80d020b434f4e54524f4c4c45520b68226f5c73097401c3a9fde80000000001000000000004000000000000000000000000000000000100000000000000",
+                r#"{"version":0,"voters":[{"voterId":3,"voterDirectoryId":"Rxb6TNYpQwKP9QAa-GboDQ","endpoints":[{"name":"CONTROLLER","host":"h\"o\\s\tt\u0001é","port":65000}],"kRaftVersionFeature":{"minSupportedVersion":0,"maxSupportedVersion":1}},{"voterId":4,"voterDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","endpoints":[],"kRaftVersionFeature":{"minSupportedVersion":0,"maxSupportedVersion":0}}]}"#,
+            ),
+            (
+                ControlType::KRaftVersion,
+                "0000000100",
+                r#"{"version":0,"kRaftVersion":1}"#,
+            ),
+            (
+                ControlType::SnapshotHeader,
+                "000000000199c82cc00000",
+                r#"{"version":0,"lastContainedLogTimestamp":1760000000000}"#,
+            ),
+            (
+                ControlType::SnapshotFooter,
+                "000000",
+                r#"{"version":0}"#,
+            ),
+            (
+                ControlType::LeaderChange,
+                "00000000000703000000010000000007000100",
+                r#"{"version":0,"leaderId":7,"voters":[{"voterId":1},{"voterId":7}],"grantingVoters":[]}"#,
+            ),
+        ];
+        for (kind, hex, expected) in cases {
+            let value = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+            let found = control_json(kind, Some(&value)).unwrap().unwrap();
+            assert_eq!(String::from_utf8_lossy(&found), expected, "{kind:?}");
+            for cut in 0..value.len() {
+                assert!(control_json(kind, Some(&value[..cut])).is_err(), "{kind:?} cut at {cut}");
+            }
+        }
+        assert_eq!(control_json(ControlType::Commit, None), Ok(None));
+    }
+}

@@ -349,8 +349,9 @@ impl Kafka<'_, '_, '_, '_> {
             let Some(bytes) = window.get(..len) else { return Ok(Some(at)) };
             match Frame::parse(bytes) {
                 Ok(frame) => {
-                    self.batch_line(&frame, at);
-                    if let Err(error) = frame.check_magic().and_then(|()| frame.verify_crc()) {
+                    let crc = frame.verify_crc();
+                    self.batch_line(&frame, at, crc.is_ok());
+                    if let Err(error) = frame.check_magic().and(crc) {
                         let message = format!("batch: {error}");
                         let report = Report::new(Severity::Error, batch_code(&error), path, message)
                             .at(at, frame.base_offset().map(Offset::get));
@@ -398,7 +399,7 @@ impl Kafka<'_, '_, '_, '_> {
         }
     }
 
-    fn batch_line(&mut self, frame: &Frame<'_>, at: u64) {
+    fn batch_line(&mut self, frame: &Frame<'_>, at: u64, is_valid: bool) {
         let out = &mut self.out;
         match frame {
             Frame::Batch(batch) => {
@@ -426,7 +427,7 @@ impl Kafka<'_, '_, '_, '_> {
         out.text(" compresscodec: ");
         codec_name(out, frame.codec());
         out.field(" crc: ", frame.stored_crc());
-        out.flag(" isvalid: ", frame.verify_crc().is_ok());
+        out.flag(" isvalid: ", is_valid);
         out.line();
     }
 

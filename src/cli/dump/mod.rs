@@ -16,7 +16,7 @@ pub mod json;
 pub mod kafka;
 mod paths;
 mod selection;
-mod small_files;
+mod rows;
 mod summary;
 mod table;
 mod walk;

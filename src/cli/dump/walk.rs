@@ -169,13 +169,17 @@ pub(super) fn report_tail(telling: &mut Telling<'_>, path: &Path, position: Posi
     }
 }
 
-fn report_doubt(telling: &mut Telling<'_>, path: &Path, position: u64, frame: &Frame<'_>, doubt: &Doubt) {
-    let code = match doubt {
+/// The stable word for why a sound batch is in doubt.
+pub(super) const fn doubt_code(doubt: &Doubt) -> &'static str {
+    match doubt {
         Doubt::OffsetOrder { surplus: true, .. } => "duplicate_batch",
         Doubt::OffsetOrder { .. } => "offset_order",
         Doubt::EpochFell { .. } => "epoch_fell",
-    };
-    let report = Report::new(Severity::Error, code, path, format!("batch: {doubt}"));
+    }
+}
+
+fn report_doubt(telling: &mut Telling<'_>, path: &Path, position: u64, frame: &Frame<'_>, doubt: &Doubt) {
+    let report = Report::new(Severity::Error, doubt_code(doubt), path, format!("batch: {doubt}"));
     telling.damage(report.at(position, frame.base_offset().map(Offset::get)));
 }
 
