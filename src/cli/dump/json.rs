@@ -69,16 +69,19 @@ impl Line {
         self
     }
 
+    #[inline(always)]
     fn raw(&mut self, text: &str) {
         self.buffer.extend_from_slice(text.as_bytes());
     }
 
+    #[inline(always)]
     fn key(&mut self, name: &str) {
         self.raw(",\"");
         self.raw(name);
         self.raw("\":");
     }
 
+    #[inline]
     pub(super) fn int(&mut self, name: &str, value: impl itoa::Integer) -> &mut Self {
         self.key(name);
         self.buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
@@ -157,11 +160,23 @@ impl Line {
     }
 }
 
+/// Where the first byte is that a JSON string must escape. Looks at 32 at once: most strings have none.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let (chunks, rest) = bytes.as_chunks::<32>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        if chunk.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            return chunk.iter().position(|byte| is_special(*byte)).map(|at| number * 32 + at);
+        }
+    }
+    rest.iter().position(|byte| is_special(*byte)).map(|at| chunks.len() * 32 + at)
+}
+
 /// A JSON string. What needs no escape is copied in runs.
 fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    while let Some(at) = first_special(rest) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         match special.first() {

@@ -50,19 +50,23 @@ struct Out<'w> {
 }
 
 impl Out<'_> {
+    #[inline(always)]
     fn text(&mut self, text: &str) {
         self.buffer.extend_from_slice(text.as_bytes());
     }
 
+    #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
+    #[inline(always)]
     fn int(&mut self, value: impl itoa::Integer) {
         self.buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// `text` and a number behind it.
+    #[inline(always)]
     fn field(&mut self, text: &str, value: impl itoa::Integer) {
         self.text(text);
         self.int(value);
@@ -473,6 +477,7 @@ impl Kafka<'_, '_, '_, '_> {
         };
         let base = frame.base_offset().map(Offset::get);
         let Kafka { out, decompressor, findings, telling, .. } = self;
+        let mut reused = Reused::default();
         let mut failed = None;
         match frame.records(decompressor) {
             Err(error) => failed = Some(error),
@@ -481,7 +486,7 @@ impl Kafka<'_, '_, '_, '_> {
                     match record {
                         Ok(record) => {
                             gap(findings, path, previous, record.offset.get());
-                            if let Err(error) = record_line(out, &shape, &record) {
+                            if let Err(error) = record_line(out, &mut reused, &shape, &record) {
                                 telling.damage(
                                     Report::new(Severity::Error, "bad_control", path, error.to_string()).at(at, base),
                                 );
@@ -498,7 +503,7 @@ impl Kafka<'_, '_, '_, '_> {
                         Ok(record) => {
                             gap(findings, path, previous, record.offset.get());
                             // A message holds no control record: nothing in it can be unreadable.
-                            let _ = record_line(out, &shape, &record);
+                            let _ = record_line(out, &mut reused, &shape, &record);
                             out.relieve().map_err(WalkError::Out)?;
                         }
                         Err(error) => failed = Some(error),
@@ -826,6 +831,87 @@ struct Shape {
     contents: bool,
 }
 
+/// A number at the end of some text, rewritten in place: of the next record's offset or timestamp
+/// mostly the last digit differs.
+#[derive(Default)]
+struct Counter {
+    text: Vec<u8>,
+    value: u64,
+    /// The smallest number with one digit more; 0 before the first number.
+    limit: u64,
+}
+
+impl Counter {
+    /// The text `prefix` and `value`; `prefix` must be the same in all calls.
+    #[inline]
+    fn text(&mut self, prefix: &[&str], value: i64) -> &[u8] {
+        let new = value.cast_unsigned();
+        if value < 0 || new >= self.limit || new < self.limit / 10 {
+            return self.rewrite(prefix, value);
+        }
+        let (mut left, mut old) = (new, self.value);
+        for digit in self.text.iter_mut().rev() {
+            if left == old {
+                break;
+            }
+            *digit = b'0' + u8::try_from(left % 10).unwrap_or(0);
+            left /= 10;
+            old /= 10;
+        }
+        self.value = new;
+        &self.text
+    }
+
+    #[cold]
+    fn rewrite(&mut self, prefix: &[&str], value: i64) -> &[u8] {
+        self.text.clear();
+        prefix.iter().for_each(|part| self.text.extend_from_slice(part.as_bytes()));
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(value);
+        self.text.extend_from_slice(digits.as_bytes());
+        // 0 where there is nothing to count on from: negative numbers, and 19 digits.
+        let digits = u32::try_from(digits.len()).unwrap_or(u32::MAX);
+        self.limit = if value < 0 { 0 } else { 10u64.checked_pow(digits).filter(|_| digits < 19).unwrap_or(0) };
+        self.value = value.cast_unsigned();
+        &self.text
+    }
+}
+
+/// Text of a record line that is likely to be the same, or nearly so, for the next record.
+#[derive(Default)]
+struct Reused {
+    offset: Counter,
+    timestamp: Counter,
+    /// Sizes and sequence the text below is for.
+    sizes: Option<(Option<usize>, Option<usize>, i32)>,
+    sizes_text: Vec<u8>,
+}
+
+impl Reused {
+    #[inline]
+    fn sizes(&mut self, record: &RecordRef<'_>) -> &[u8] {
+        let now = (record.key.map(<[u8]>::len), record.value.map(<[u8]>::len), record.sequence);
+        if self.sizes != Some(now) {
+            self.sizes = Some(now);
+            let out = &mut self.sizes_text;
+            out.clear();
+            let mut size = |name: &str, len: Option<usize>| {
+                out.extend_from_slice(name.as_bytes());
+                match len {
+                    Some(len) => out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes()),
+                    None => out.extend_from_slice(b"-1"),
+                }
+            };
+            size(" keySize: ", now.0);
+            size(" valueSize: ", now.1);
+            out.extend_from_slice(b" sequence: ");
+            out.extend_from_slice(itoa::Buffer::new().format(now.2).as_bytes());
+            out.extend_from_slice(b" headerKeys: [");
+        }
+        &self.sizes_text
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum ControlLineError {
     #[error("control record key is too short, or its version is negative")]
@@ -837,25 +923,26 @@ enum ControlLineError {
 }
 
 #[inline]
-fn record_line(out: &mut Out<'_>, shape: &Shape, record: &RecordRef<'_>) -> Result<(), ControlLineError> {
+fn record_line(
+    out: &mut Out<'_>,
+    reused: &mut Reused,
+    shape: &Shape,
+    record: &RecordRef<'_>,
+) -> Result<(), ControlLineError> {
     let mut result = Ok(());
     if shape.metadata {
-        out.field("| offset: ", record.offset.get());
-        out.text(" ");
-        out.text(shape.timestamp_type);
-        out.field(": ", record.timestamp_ms);
+        out.bytes(reused.offset.text(&["| offset: "], record.offset.get()));
         if shape.is_batch {
-            out.text(" keySize: ");
-            size(out, record.key);
-            out.text(" valueSize: ");
-            size(out, record.value);
-            out.field(" sequence: ", record.sequence);
-            if record.headers.is_empty() {
-                out.text(" headerKeys: []");
-            } else {
+            out.bytes(reused.timestamp.text(&[" ", shape.timestamp_type, ": "], record.timestamp_ms));
+            out.bytes(reused.sizes(record));
+            if !record.headers.is_empty() {
                 header_keys(out, record);
             }
+            out.text("]");
         } else {
+            out.text(" ");
+            out.text(shape.timestamp_type);
+            out.field(": ", record.timestamp_ms);
             legacy_fields(out, record);
         }
         if shape.is_control {
@@ -880,23 +967,13 @@ fn record_line(out: &mut Out<'_>, shape: &Shape, record: &RecordRef<'_>) -> Resu
     result
 }
 
-#[inline]
-fn size(out: &mut Out<'_>, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => out.int(bytes.len()),
-        None => out.text("-1"),
-    }
-}
-
 fn header_keys(out: &mut Out<'_>, record: &RecordRef<'_>) {
-    out.text(" headerKeys: [");
     for (at, (key, _)) in record.headers.iter().enumerate() {
         if at > 0 {
             out.text(",");
         }
         push_java_utf8(&mut out.buffer, key);
     }
-    out.text("]");
 }
 
 /// Sizes as stored (any negative number is null), and the message's own checksum.
