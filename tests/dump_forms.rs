@@ -38,9 +38,26 @@ fn json(path: PathBuf) -> DumpOptions {
 }
 
 const BATCH_KEYS: [&str; 20] = [
-    "type", "base_offset", "last_offset", "count", "position", "size_bytes", "magic", "codec", "timestamp_type",
-    "base_timestamp_ms", "max_timestamp_ms", "producer_id", "producer_epoch", "base_sequence", "leader_epoch",
-    "transactional", "control", "delete_horizon_ms", "crc", "crc_valid",
+    "type",
+    "base_offset",
+    "last_offset",
+    "count",
+    "position",
+    "size_bytes",
+    "magic",
+    "codec",
+    "timestamp_type",
+    "base_timestamp_ms",
+    "max_timestamp_ms",
+    "producer_id",
+    "producer_epoch",
+    "base_sequence",
+    "leader_epoch",
+    "transactional",
+    "control",
+    "delete_horizon_ms",
+    "crc",
+    "crc_valid",
 ];
 
 #[test]
@@ -65,7 +82,8 @@ fn a_batch_row_has_the_documented_keys_in_order() {
 fn record_rows_say_what_the_consumer_got() {
     for case in ["codecs", "transactions", "legacy"] {
         let consumed = fixture(case).join("truth/consumed.read_uncommitted.ndjson.gz");
-        let truth = std::io::read_to_string(flate2::read::GzDecoder::new(std::fs::File::open(consumed).unwrap())).unwrap();
+        let truth =
+            std::io::read_to_string(flate2::read::GzDecoder::new(std::fs::File::open(consumed).unwrap())).unwrap();
         let mut compared = 0;
         let mut options = json(fixture(case).join("data"));
         options.level = Level::Records;
@@ -117,8 +135,15 @@ fn every_kind_of_file_has_rows() {
     let ran = run(&json(fixture("transactions/data")));
     assert_eq!(ran.outcome.exit_code(), 0, "{:?}", ran.reports);
     for kind in [
-        "file", "batch", "index_entry", "aborted_transaction", "producer", "checkpoint", "leader_epoch",
-        "partition_metadata", "meta_properties",
+        "file",
+        "batch",
+        "index_entry",
+        "aborted_transaction",
+        "producer",
+        "checkpoint",
+        "leader_epoch",
+        "partition_metadata",
+        "meta_properties",
     ] {
         assert!(!ran.rows_of(kind).is_empty(), "{kind}");
     }
@@ -217,9 +242,23 @@ fn a_hex_view_names_every_byte_of_a_header() {
     let log = fixture("transactions/data/txn-a-0/00000000000000000000.log");
     let ran = run(&DumpOptions { paths: vec![log], hex: true, count: Some(1), ..DumpOptions::default() });
     for name in [
-        "base offset", "length", "leader epoch", "magic", "crc", "attributes", "last offset delta", "base timestamp",
-        "max timestamp", "producer id", "producer epoch", "base sequence", "records", "timestamp delta", "key length",
-        "value length", "headers",
+        "base offset",
+        "length",
+        "leader epoch",
+        "magic",
+        "crc",
+        "attributes",
+        "last offset delta",
+        "base timestamp",
+        "max timestamp",
+        "producer id",
+        "producer epoch",
+        "base sequence",
+        "records",
+        "timestamp delta",
+        "key length",
+        "value length",
+        "headers",
     ] {
         assert!(ran.text.contains(&format!(" {name} ")), "{name} in\n{}", ran.text);
     }

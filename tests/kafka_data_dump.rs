@@ -104,7 +104,13 @@ fn first_difference(ours: &[u8], theirs: &[u8]) -> String {
         let from = at.saturating_sub(60);
         String::from_utf8_lossy(&bytes[from.min(bytes.len())..bytes.len().min(at + 80)]).into_owned()
     };
-    format!("at byte {at} of {}/{}:\n  ours   …{:?}\n  theirs …{:?}", ours.len(), theirs.len(), show(ours), show(theirs))
+    format!(
+        "at byte {at} of {}/{}:\n  ours   …{:?}\n  theirs …{:?}",
+        ours.len(),
+        theirs.len(),
+        show(ours),
+        show(theirs)
+    )
 }
 
 #[test]
@@ -145,9 +151,16 @@ fn the_text_is_that_of_kafkas_tool() {
             let same = if threw { ours.starts_with(&expected) } else { ours == expected };
             exceptions += usize::from(threw);
             if !same && !DIFFERENCES.iter().any(|(end, _)| label.ends_with(end)) {
-                wrong.push(format!("{label}{}: {}", if threw { " (threw)" } else { "" }, first_difference(&ours, &expected)));
+                wrong.push(format!(
+                    "{label}{}: {}",
+                    if threw { " (threw)" } else { "" },
+                    first_difference(&ours, &expected)
+                ));
             }
-            if threw && ran.reports.is_empty() && find_last(&text, b"EXCEPTION: java.util.NoSuchElementException").is_none() {
+            if threw
+                && ran.reports.is_empty()
+                && find_last(&text, b"EXCEPTION: java.util.NoSuchElementException").is_none()
+            {
                 wrong.push(format!("{label}: the tool threw, we said nothing"));
             }
             if !threw && ran.outcome.damage && std::env::var_os("SHOW_DAMAGE").is_some() {
@@ -284,10 +297,7 @@ fn every_option_prints_what_the_tool_prints() {
         (&[], base.clone()),
         (&["--deep-iteration"], DumpOptions { deep_iteration: true, ..base.clone() }),
         (&["--print-data-log"], print.clone()),
-        (
-            &["--print-data-log", "--skip-record-metadata"],
-            DumpOptions { skip_record_metadata: true, ..print.clone() },
-        ),
+        (&["--print-data-log", "--skip-record-metadata"], DumpOptions { skip_record_metadata: true, ..print.clone() }),
         (
             &["--deep-iteration", "--skip-record-metadata"],
             DumpOptions { deep_iteration: true, skip_record_metadata: true, ..base.clone() },
@@ -328,4 +338,38 @@ fn every_option_prints_what_the_tool_prints() {
         }
     }
     println!("{compared} dumps compared");
+}
+
+/// Large uncompressed logs are printed in pieces: the seams must not show.
+#[test]
+fn one_thread_and_many_print_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("00000000000000000000.log");
+    log_of_small_records(&path, 6 << 20);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let batch_len = 12 + usize::try_from(u32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap();
+    // A flipped byte, and a gap in front of every eighth batch: base offsets are outside the checksum.
+    bytes[batch_len * 40 + 300] ^= 1;
+    let mut at = 0;
+    for number in 0.. {
+        let Some(head) = bytes.get(at..at + 12) else { break };
+        let len = 12 + usize::try_from(u32::from_be_bytes(head[8..12].try_into().unwrap())).unwrap();
+        let base = i64::from_be_bytes(head[..8].try_into().unwrap()) + number / 8;
+        bytes[at..at + 8].copy_from_slice(&base.to_be_bytes());
+        at += len;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let options =
+        DumpOptions { paths: vec![path], output: Output::Kafka, print_data_log: true, ..DumpOptions::default() };
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&options))
+    };
+    let (one, many) = (with(1), with(4));
+    assert!(one.stdout.len() > 10 << 20, "{}", one.stdout.len());
+    assert!(one.stdout == many.stdout, "{}", first_difference(&many.stdout, &one.stdout));
+    assert_eq!(one.outcome, many.outcome);
+    assert!(one.outcome.kafka_stderr.split(|byte| *byte == b'\n').count() > 40);
+    assert_eq!(one.reports, many.reports);
+    assert_eq!(one.reports[0].code, "crc_mismatch");
 }

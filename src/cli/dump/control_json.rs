@@ -193,21 +193,13 @@ mod tests {
                 "000003000000034716fa4cd62943028ff5001af866e80d020b434f4e54524f4c4c45520b68226f5c73097401c3a9fde80000000001000000000004000000000000000000000000000000000100000000000000",
                 r#"{"version":0,"voters":[{"voterId":3,"voterDirectoryId":"Rxb6TNYpQwKP9QAa-GboDQ","endpoints":[{"name":"CONTROLLER","host":"h\"o\\s\tt\u0001é","port":65000}],"kRaftVersionFeature":{"minSupportedVersion":0,"maxSupportedVersion":1}},{"voterId":4,"voterDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","endpoints":[],"kRaftVersionFeature":{"minSupportedVersion":0,"maxSupportedVersion":0}}]}"#,
             ),
-            (
-                ControlType::KRaftVersion,
-                "0000000100",
-                r#"{"version":0,"kRaftVersion":1}"#,
-            ),
+            (ControlType::KRaftVersion, "0000000100", r#"{"version":0,"kRaftVersion":1}"#),
             (
                 ControlType::SnapshotHeader,
                 "000000000199c82cc00000",
                 r#"{"version":0,"lastContainedLogTimestamp":1760000000000}"#,
             ),
-            (
-                ControlType::SnapshotFooter,
-                "000000",
-                r#"{"version":0}"#,
-            ),
+            (ControlType::SnapshotFooter, "000000", r#"{"version":0}"#),
             (
                 ControlType::LeaderChange,
                 "00000000000703000000010000000007000100",

@@ -39,8 +39,7 @@ pub(super) fn dump(
             }
             match event {
                 Event::Batch { position, frame, wrong, .. } => {
-                    if options.select.key.is_some()
-                        && !super::rows::holds_selected(options, &frame, &mut decompressor)
+                    if options.select.key.is_some() && !super::rows::holds_selected(options, &frame, &mut decompressor)
                     {
                         return Ok(Flow::On);
                     }
@@ -224,12 +223,7 @@ impl View<'_> {
         }))
     }
 
-    fn record(
-        &mut self,
-        reader: &mut Reader<'_>,
-        batch: &BatchView<'_>,
-        number: u32,
-    ) -> io::Result<Result<(), Ended>> {
+    fn record(&mut self, reader: &mut Reader<'_>, batch: &BatchView<'_>, number: u32) -> io::Result<Result<(), Ended>> {
         writeln!(self.out, "  record {number}")?;
         self.indent = "  ";
         let shown = self.record_fields(reader, batch);
@@ -258,7 +252,8 @@ impl View<'_> {
         let value = self.sized(reader, "value")?;
         if batch.is_control() {
             let kind = key.and_then(ControlType::of_key);
-            let epoch = value.and_then(coordinator_epoch).filter(|_| kind.is_some_and(ControlType::is_transaction_marker));
+            let epoch =
+                value.and_then(coordinator_epoch).filter(|_| kind.is_some_and(ControlType::is_transaction_marker));
             let name = kind.map_or("unreadable", ControlType::kafka_name);
             let epoch = epoch.map_or_else(String::new, |epoch| format!(", coordinator epoch {epoch}"));
             writeln!(self.out, "{:>58}  -> {name}{epoch}", "")?;
@@ -290,11 +285,7 @@ impl View<'_> {
         Ok(Some(bytes))
     }
 
-    fn message(
-        &mut self,
-        message: &MessageView<'_>,
-        decompressor: &mut Decompressor,
-    ) -> io::Result<Result<(), Ended>> {
+    fn message(&mut self, message: &MessageView<'_>, decompressor: &mut Decompressor) -> io::Result<Result<(), Ended>> {
         writeln!(self.out, "message at {}, {} bytes", self.at, message.bytes().len())?;
         self.message_fields(message.bytes(), message)?;
         match message.codec() {

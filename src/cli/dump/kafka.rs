@@ -20,15 +20,16 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::control_json::control_json;
 use super::java_text::{absolute_text, file_text, name_text, push_java_utf8, sibling};
 use super::paths::{FileKind, Input};
-use super::{DumpOptions, Report, Severity, Telling, batch_code, payload_code};
+use super::{DumpOptions, DumpOutcome, Report, Severity, Telling, batch_code, payload_code};
 use crate::batch::control::{ControlType, coordinator_epoch};
 use crate::batch::scan::{Damage, Depth, ScanOptions, Scanner, Source, Step};
-use crate::batch::{
-    BatchError, Decompressor, Frame, MIN_LENGTH, PREFIX_LEN, PayloadError, RecordRef, entry_len,
-};
+use crate::batch::view::HEADER_LEN;
+use crate::batch::{BatchError, Decompressor, Frame, MIN_LENGTH, PREFIX_LEN, PayloadError, RecordRef, entry_len};
 use crate::crc::crc32;
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError, StorageErrorKind};
@@ -47,6 +48,8 @@ const FLUSH_BYTES: usize = 256 << 10;
 struct Out<'w> {
     sink: &'w mut dyn Write,
     buffer: Vec<u8>,
+    /// Handed on when the buffer is this full.
+    flush_bytes: usize,
 }
 
 impl Out<'_> {
@@ -83,7 +86,7 @@ impl Out<'_> {
 
     /// To be called between lines.
     fn relieve(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= FLUSH_BYTES { self.finish() } else { Ok(()) }
+        if self.buffer.len() >= self.flush_bytes { self.finish() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -170,7 +173,7 @@ pub(super) fn dump(
 ) -> io::Result<()> {
     let mut kafka = Kafka {
         options,
-        out: Out { sink: out, buffer: Vec::with_capacity(FLUSH_BYTES + (64 << 10)) },
+        out: Out { sink: out, buffer: Vec::with_capacity(FLUSH_BYTES + (64 << 10)), flush_bytes: FLUSH_BYTES },
         telling,
         findings: Findings::default(),
         decompressor: Decompressor::with_cap(options.max_batch_bytes),
@@ -329,8 +332,9 @@ impl Kafka<'_, '_, '_, '_> {
     ) -> Result<Option<u64>, WalkError> {
         let deep = self.options.deep_iteration || self.options.print_data_log;
         let mut at = 0;
-        let mut previous: Option<i64> = None;
-        let mut expected = base;
+        let mut seen = Seen { expected: base, ..Seen::default() };
+        // Up to here nothing is printed in parallel: a look ahead found too little.
+        let mut alone_until = 0;
         loop {
             if at + PREFIX_LEN as u64 >= end {
                 return Ok(Some(at));
@@ -341,7 +345,7 @@ impl Kafka<'_, '_, '_, '_> {
                 Ok(len) if at + len > end => return Ok(Some(at)),
                 Ok(len) if len <= self.options.max_batch_bytes as u64 => usize::try_from(len).unwrap_or(usize::MAX),
                 // The tool ends with an exception here.
-                _ => match self.resume(path, source, at, end, expected)? {
+                _ => match self.resume(path, source, at, end, seen.expected)? {
                     Some(next) => {
                         at = next;
                         continue;
@@ -349,32 +353,88 @@ impl Kafka<'_, '_, '_, '_> {
                     None => return Ok(None),
                 },
             };
+            if deep && at >= alone_until {
+                let done = self.in_parallel(path, source, at, end, &mut seen)?;
+                if done > 0 {
+                    at += done;
+                    continue;
+                }
+                alone_until = at + STRETCH_BYTES as u64;
+            }
             let window = source.window(at, len)?;
             let Some(bytes) = window.get(..len) else { return Ok(Some(at)) };
-            match Frame::parse(bytes) {
-                Ok(frame) => {
-                    let crc = frame.verify_crc();
-                    self.batch_line(&frame, at, crc.is_ok());
-                    if let Err(error) = frame.check_magic().and(crc) {
-                        let message = format!("batch: {error}");
-                        let report = Report::new(Severity::Error, batch_code(&error), path, message)
-                            .at(at, frame.base_offset().map(Offset::get));
-                        self.telling.damage(report);
-                    }
-                    expected = Some(frame.last_offset().next()).max(expected);
-                    if deep {
-                        self.records(path, &frame, at, &mut previous)?;
-                    }
-                }
-                Err(error) => {
-                    self.broken_batch_line(bytes, at);
-                    let report = Report::new(Severity::Error, batch_code(&error), path, format!("batch: {error}"));
-                    self.telling.damage(report.at(at, None));
-                }
-            }
-            self.out.relieve().map_err(WalkError::Out)?;
+            self.batch(path, bytes, at, deep, &mut seen).map_err(WalkError::Out)?;
             at += len as u64;
         }
+    }
+
+    /// One batch, as it stands at `at`.
+    fn batch(&mut self, path: &Path, bytes: &[u8], at: u64, deep: bool, seen: &mut Seen) -> io::Result<()> {
+        match Frame::parse(bytes) {
+            Ok(frame) => {
+                let crc = frame.verify_crc();
+                self.batch_line(&frame, at, crc.is_ok());
+                if let Err(error) = frame.check_magic().and(crc) {
+                    let message = format!("batch: {error}");
+                    let report = Report::new(Severity::Error, batch_code(&error), path, message)
+                        .at(at, frame.base_offset().map(Offset::get));
+                    self.telling.damage(report);
+                }
+                seen.expected = Some(frame.last_offset().next()).max(seen.expected);
+                if deep {
+                    self.records(path, &frame, at, seen)?;
+                }
+            }
+            Err(error) => {
+                self.broken_batch_line(bytes, at);
+                let report = Report::new(Severity::Error, batch_code(&error), path, format!("batch: {error}"));
+                self.telling.damage(report.at(at, None));
+            }
+        }
+        self.out.relieve()
+    }
+
+    /// Prints a stretch of batches from `at` on that are not compressed, several pieces of it at once. How
+    /// many bytes were printed so: 0 where there is no such stretch.
+    ///
+    /// Compressed batches are left to the caller: a piece of them could become any size in memory.
+    fn in_parallel(
+        &mut self,
+        path: &Path,
+        source: &mut FileSource,
+        at: u64,
+        end: u64,
+        seen: &mut Seen,
+    ) -> Result<u64, WalkError> {
+        if rayon::current_num_threads() < 2 {
+            return Ok(0);
+        }
+        let window = source.window(at, STRETCH_BYTES)?;
+        let left = usize::try_from(end - at).unwrap_or(usize::MAX);
+        let window = window.get(..left.min(STRETCH_BYTES)).unwrap_or(window);
+        let pieces = plain_pieces(window);
+        let total: usize = pieces.iter().map(|(piece, _)| <[u8]>::len(piece)).sum();
+        if total < 2 * PIECE_BYTES {
+            return Ok(0);
+        }
+        let options = self.options;
+        let printed: Vec<Printed> =
+            pieces.par_iter().map(|(piece, offset)| print_piece(options, path, piece, at + *offset as u64)).collect();
+        self.out.finish().map_err(WalkError::Out)?;
+        for piece in printed {
+            self.out.sink.write_all(&piece.text).map_err(WalkError::Out)?;
+            self.telling.outcome.damage |= piece.outcome.damage;
+            piece.reports.into_iter().for_each(|report| self.telling.say(report));
+            if let Some(first) = piece.seen.first {
+                gap(&mut self.findings, path, seen, first);
+                seen.previous = piece.seen.previous;
+            }
+            for (_, pairs) in piece.findings.gaps {
+                pairs.into_iter().for_each(|pair| note(&mut self.findings.gaps, path, pair));
+            }
+            seen.expected = piece.seen.expected.max(seen.expected);
+        }
+        Ok(total as u64)
     }
 
     /// The next sound batch at or behind `at`, where no length can be read.
@@ -442,7 +502,8 @@ impl Kafka<'_, '_, '_, '_> {
             return;
         }
         let out = &mut self.out;
-        let number = |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |raw| i64::from_be_bytes(*raw));
+        let number =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).map_or(0, |raw| i64::from_be_bytes(*raw));
         let attributes = bytes.get(17).copied().unwrap_or(0);
         let stored = bytes.get(12..).and_then(<[u8]>::first_chunk::<4>).map_or(0, |raw| u32::from_be_bytes(*raw));
         out.field("offset: ", number(0));
@@ -461,13 +522,7 @@ impl Kafka<'_, '_, '_, '_> {
         out.line();
     }
 
-    fn records(
-        &mut self,
-        path: &Path,
-        frame: &Frame<'_>,
-        at: u64,
-        previous: &mut Option<i64>,
-    ) -> Result<(), WalkError> {
+    fn records(&mut self, path: &Path, frame: &Frame<'_>, at: u64, seen: &mut Seen) -> io::Result<()> {
         let shape = Shape {
             timestamp_type: frame.timestamp_type().kafka_name(),
             is_batch: matches!(frame, Frame::Batch(_)),
@@ -485,13 +540,13 @@ impl Kafka<'_, '_, '_, '_> {
                 for record in records {
                     match record {
                         Ok(record) => {
-                            gap(findings, path, previous, record.offset.get());
+                            gap(findings, path, seen, record.offset.get());
                             if let Err(error) = record_line(out, &mut reused, &shape, &record) {
                                 telling.damage(
                                     Report::new(Severity::Error, "bad_control", path, error.to_string()).at(at, base),
                                 );
                             }
-                            out.relieve().map_err(WalkError::Out)?;
+                            out.relieve()?;
                         }
                         Err(error) => failed = Some(PayloadError::Record(error)),
                     }
@@ -501,10 +556,10 @@ impl Kafka<'_, '_, '_, '_> {
                 for record in records {
                     match record {
                         Ok(record) => {
-                            gap(findings, path, previous, record.offset.get());
+                            gap(findings, path, seen, record.offset.get());
                             // A message holds no control record: nothing in it can be unreadable.
                             let _ = record_line(out, &mut reused, &shape, &record);
-                            out.relieve().map_err(WalkError::Out)?;
+                            out.relieve()?;
                         }
                         Err(error) => failed = Some(error),
                     }
@@ -812,14 +867,95 @@ fn codec_name(out: &mut Out<'_>, codec: Result<Codec, BatchError>) {
     }
 }
 
-fn gap(findings: &mut Findings, path: &Path, previous: &mut Option<i64>, offset: i64) {
+fn gap(findings: &mut Findings, path: &Path, seen: &mut Seen, offset: i64) {
     // The tool starts from -1 and so reports the first record of every log that starts above 0.
-    if let Some(before) = *previous
-        && offset != before.wrapping_add(1)
-    {
-        note(&mut findings.gaps, path, (before, offset));
+    match seen.previous {
+        Some(before) if offset != before.wrapping_add(1) => note(&mut findings.gaps, path, (before, offset)),
+        Some(_) => {}
+        None => seen.first = Some(offset),
     }
-    *previous = Some(offset);
+    seen.previous = Some(offset);
+}
+
+/// What was seen of a log so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Offset of the first record.
+    first: Option<i64>,
+    /// Offset of the last record.
+    previous: Option<i64>,
+    /// One above the largest offset a batch claimed.
+    expected: Option<Offset>,
+}
+
+/// How much of a log is looked at to print pieces of it in parallel, and how long a piece is.
+const STRETCH_BYTES: usize = 4 << 20;
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What became of a piece of a log.
+struct Printed {
+    text: Vec<u8>,
+    seen: Seen,
+    findings: Findings,
+    reports: Vec<Report>,
+    outcome: DumpOutcome,
+}
+
+/// The uncompressed batches that `window` starts with, in pieces, and where in it each piece stands.
+fn plain_pieces(window: &[u8]) -> Vec<(&[u8], usize)> {
+    let mut pieces = Vec::new();
+    let (mut from, mut to) = (0, 0);
+    loop {
+        let rest = window.get(to..).unwrap_or_default();
+        let len = rest.first_chunk::<HEADER_LEN>().and_then(|header| {
+            let is_plain = header[16].cast_signed() >= 2 && header[22] & 7 == 0;
+            let len = usize::try_from(entry_len(header.first_chunk()?).ok()?).ok()?;
+            (is_plain && len <= rest.len()).then_some(len)
+        });
+        if let Some(len) = len {
+            to += len;
+        }
+        if to - from >= PIECE_BYTES || len.is_none() {
+            if to > from {
+                pieces.push((window.get(from..to).unwrap_or_default(), from));
+            }
+            from = to;
+        }
+        if len.is_none() {
+            return pieces;
+        }
+    }
+}
+
+/// Prints the batches of `piece`, which stands at `at` in its log, into memory.
+fn print_piece(options: &DumpOptions, path: &Path, piece: &[u8], at: u64) -> Printed {
+    let mut text = Vec::with_capacity(piece.len() * 2 + piece.len() / 2);
+    let mut reports = Vec::new();
+    let mut outcome = DumpOutcome::default();
+    let mut seen = Seen::default();
+    let mut report = |report| reports.push(report);
+    let mut telling = Telling { report: &mut report, outcome: &mut outcome };
+    let mut nowhere = io::sink();
+    let mut kafka = Kafka {
+        options,
+        out: Out { sink: &mut nowhere, buffer: std::mem::take(&mut text), flush_bytes: usize::MAX },
+        telling: &mut telling,
+        findings: Findings::default(),
+        decompressor: Decompressor::with_cap(options.max_batch_bytes),
+    };
+    let mut done = 0;
+    while let Some(rest) = piece.get(done..).filter(|rest| !rest.is_empty()) {
+        let len =
+            rest.first_chunk().and_then(|prefix| entry_len(prefix).ok()).and_then(|len| usize::try_from(len).ok());
+        let Some(batch) = len.and_then(|len| rest.get(..len)) else { break };
+        // Writing to memory does not fail.
+        if kafka.batch(path, batch, at + done as u64, true, &mut seen).is_err() {
+            break;
+        }
+        done += batch.len();
+    }
+    let Kafka { out, findings, .. } = kafka;
+    Printed { text: out.buffer, seen, findings, reports, outcome }
 }
 
 /// What is the same for every record of a batch.
@@ -1034,7 +1170,7 @@ fn entry_at(log: &mut FileSource, at: u64, end: u64) -> io::Result<Option<Found>
     if at + PREFIX_LEN as u64 >= end {
         return Ok(None);
     }
-    let window = log.window(at, crate::batch::view::HEADER_LEN)?;
+    let window = log.window(at, HEADER_LEN)?;
     let Some(prefix) = window.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
     let Ok(len) = entry_len(prefix) else { return Ok(None) };
     if at + len > end {
@@ -1088,7 +1224,8 @@ impl<'b> TimeCheck<'b> {
         let start = match u64::try_from(position) {
             Ok(start) if start <= self.log.len() => start,
             _ => {
-                let message = format!("the offset index points at position {position}, the log has {} bytes", self.log.len());
+                let message =
+                    format!("the offset index points at position {position}, the log has {} bytes", self.log.len());
                 return Ok(TimeAnswer::Unreadable(message));
             }
         };
@@ -1155,4 +1292,3 @@ impl<'b> TimeCheck<'b> {
         Ok(TimeAnswer::At(max))
     }
 }
-

@@ -13,9 +13,7 @@ use crate::storage::index::time::TimeIndex;
 use crate::storage::index::txn::TxnIndex;
 use crate::storage::index::{self};
 use crate::storage::names::PartitionFile;
-use crate::storage::{
-    checkpoint, leader_epochs, meta_properties, partition_metadata, producer_state, quorum_state,
-};
+use crate::storage::{checkpoint, leader_epochs, meta_properties, partition_metadata, producer_state, quorum_state};
 use crate::types::{Offset, Position};
 
 /// A batch as a row.
@@ -112,7 +110,8 @@ impl Driver<'_, '_> {
             telling.outcome.unreadable = true;
             let hint = "say what it is with --as log, index, timeindex, txnindex, snapshot or checkpoint";
             telling.say(
-                Report::new(Severity::Error, "unknown_file", &input.path, "not the name of a file of Kafka's").hint(hint),
+                Report::new(Severity::Error, "unknown_file", &input.path, "not the name of a file of Kafka's")
+                    .hint(hint),
             );
             return Ok(());
         };
@@ -264,7 +263,10 @@ impl Driver<'_, '_> {
             FileKind::PartitionMetadata => {
                 let metadata = partition_metadata::read(path)?;
                 let id = Field::Text(metadata.topic_id.to_string());
-                self.entry("partition_metadata", &[("version", Field::Int(metadata.version.into())), ("topic_id", id)])?;
+                self.entry(
+                    "partition_metadata",
+                    &[("version", Field::Int(metadata.version.into())), ("topic_id", id)],
+                )?;
             }
             FileKind::QuorumState => {
                 let state = quorum_state::read(path)?;

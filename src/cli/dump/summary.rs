@@ -309,12 +309,9 @@ fn table(options: &DumpOptions, rows: &[(&'static str, String, Totals)], out: &m
         for (name, sizes) in [("keys", &totals.keys), ("values", &totals.values)] {
             let text = match sizes.count {
                 0 => "none".to_owned(),
-                count => format!(
-                    "{count}, {} to {}, average {}",
-                    size(sizes.min),
-                    size(sizes.max),
-                    size(sizes.average())
-                ),
+                count => {
+                    format!("{count}, {} to {}, average {}", size(sizes.min), size(sizes.max), size(sizes.average()))
+                }
             };
             line(name, text)?;
         }

@@ -122,7 +122,7 @@ pub(super) fn size_text(bytes: u64, exact: bool) -> String {
     let mut names = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
     let mut name = names.next().unwrap_or_default();
     // In tenths, rounded half up, without floating point.
-    let tenths = |unit: u64| u128::from(bytes) * 10 / u128::from(unit) + u128::from((u128::from(bytes) * 20 / u128::from(unit)) % 2);
+    let tenths = |unit: u64| (u128::from(bytes) * 20 / u128::from(unit)).div_ceil(2);
     while tenths(unit_bytes) >= 10_240
         && let Some(next) = names.next()
     {
@@ -188,11 +188,9 @@ impl Rows for Table<'_> {
     fn batch(&mut self, row: &BatchRow<'_>) -> io::Result<()> {
         let frame = &row.frame;
         let (count, epoch, pid) = match frame {
-            Frame::Batch(batch) => (
-                batch.record_count().to_string(),
-                batch.leader_epoch().to_string(),
-                batch.producer_id().to_string(),
-            ),
+            Frame::Batch(batch) => {
+                (batch.record_count().to_string(), batch.leader_epoch().to_string(), batch.producer_id().to_string())
+            }
             Frame::Message(_) => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
         };
         let verdict = match row.wrong {
@@ -227,7 +225,10 @@ impl Rows for Table<'_> {
         let (key, value) = match record.key.and_then(ControlType::of_key) {
             Some(kind) if row.frame.is_control() => {
                 let epoch = kind.is_transaction_marker().then(|| record.value.and_then(coordinator_epoch)).flatten();
-                (kind.kafka_name().to_owned(), epoch.map_or_else(|| "-".to_owned(), |epoch| format!("coordinator epoch {epoch}")))
+                (
+                    kind.kafka_name().to_owned(),
+                    epoch.map_or_else(|| "-".to_owned(), |epoch| format!("coordinator epoch {epoch}")),
+                )
             }
             _ => (bytes_text(record.key), bytes_text(record.value)),
         };
