@@ -162,6 +162,8 @@ struct Kafka<'o, 'w, 't, 'a> {
     telling: &'t mut Telling<'a>,
     findings: Findings,
     decompressor: Decompressor,
+    /// Memory of pieces printed in parallel, for the next ones.
+    buffers: Vec<Vec<u8>>,
 }
 
 /// Dumps `inputs` in the tool's form.
@@ -177,6 +179,7 @@ pub(super) fn dump(
         telling,
         findings: Findings::default(),
         decompressor: Decompressor::with_cap(options.max_batch_bytes),
+        buffers: Vec::new(),
     };
     for input in inputs {
         kafka.file(input)?;
@@ -418,11 +421,18 @@ impl Kafka<'_, '_, '_, '_> {
             return Ok(0);
         }
         let options = self.options;
-        let printed: Vec<Printed> =
-            pieces.par_iter().map(|(piece, offset)| print_piece(options, path, piece, at + *offset as u64)).collect();
+        let mut buffers = std::mem::take(&mut self.buffers);
+        buffers.resize_with(pieces.len(), Vec::new);
+        let printed: Vec<Printed> = pieces
+            .par_iter()
+            .zip(buffers)
+            .map(|((piece, offset), buffer)| print_piece(options, path, piece, at + *offset as u64, buffer))
+            .collect();
         self.out.finish().map_err(WalkError::Out)?;
-        for piece in printed {
+        for mut piece in printed {
             self.out.sink.write_all(&piece.text).map_err(WalkError::Out)?;
+            piece.text.clear();
+            self.buffers.push(piece.text);
             self.telling.outcome.damage |= piece.outcome.damage;
             piece.reports.into_iter().for_each(|report| self.telling.say(report));
             if let Some(first) = piece.seen.first {
@@ -928,8 +938,7 @@ fn plain_pieces(window: &[u8]) -> Vec<(&[u8], usize)> {
 }
 
 /// Prints the batches of `piece`, which stands at `at` in its log, into memory.
-fn print_piece(options: &DumpOptions, path: &Path, piece: &[u8], at: u64) -> Printed {
-    let mut text = Vec::with_capacity(piece.len() * 2 + piece.len() / 2);
+fn print_piece(options: &DumpOptions, path: &Path, piece: &[u8], at: u64, buffer: Vec<u8>) -> Printed {
     let mut reports = Vec::new();
     let mut outcome = DumpOutcome::default();
     let mut seen = Seen::default();
@@ -938,10 +947,11 @@ fn print_piece(options: &DumpOptions, path: &Path, piece: &[u8], at: u64) -> Pri
     let mut nowhere = io::sink();
     let mut kafka = Kafka {
         options,
-        out: Out { sink: &mut nowhere, buffer: std::mem::take(&mut text), flush_bytes: usize::MAX },
+        out: Out { sink: &mut nowhere, buffer, flush_bytes: usize::MAX },
         telling: &mut telling,
         findings: Findings::default(),
         decompressor: Decompressor::with_cap(options.max_batch_bytes),
+        buffers: Vec::new(),
     };
     let mut done = 0;
     while let Some(rest) = piece.get(done..).filter(|rest| !rest.is_empty()) {
