@@ -13,6 +13,11 @@
 //! | prints its findings in the order of a hash map over the files | in the order of the files |
 //! | fails (NoSuchElementException) on a preallocated index beside an empty log | prints no entry: there is none |
 //! | fails on a segment over 2 GiB | reads it |
+//! | decompresses until its memory ends | stops a batch at `--max-batch-bytes`, says so, and goes on |
+//! | exits with 0 whatever `isvalid` says | exits with 1 after damage |
+//!
+//! Index entries that brokers before 0.11 wrote for the last message of an append show as mismatches, as
+//! they do there; they lead a reader right, so they are no damage here.
 //!
 //! `Found N invalid bytes at the end of` ends a log here as it does there. What stands behind a torn
 //! batch shows with any other output.
