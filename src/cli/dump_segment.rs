@@ -3,38 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::args::{GlobalArgs, offset_arg};
-use super::range::{OffsetArg, Offsets};
-use super::ui::{Problem, Ui};
-use super::{Outcome, man, size};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// What a file is, whatever its name says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum FileKind {
-    /// Batches (.log)
-    Log,
-    /// Offset index (.index)
-    Index,
-    /// Time index (.timeindex)
-    #[value(name = "timeindex")]
-    TimeIndex,
-    /// Aborted transactions (.txnindex)
-    #[value(name = "txnindex")]
-    TxnIndex,
-    /// Producer state (.snapshot)
-    Snapshot,
-    /// A checkpoint of offsets (recovery-point-offset-checkpoint and its like)
-    Checkpoint,
-    /// leader-epoch-checkpoint
-    #[value(name = "leader-epoch-checkpoint")]
-    LeaderEpochCheckpoint,
-    /// partition.metadata
-    #[value(name = "partition-metadata")]
-    PartitionMetadata,
-    /// meta.properties
-    #[value(name = "meta-properties")]
-    MetaProperties,
-}
+use super::args::{GlobalArgs, OutputFormat, offset_arg};
+use super::consume::storage_problem;
+use super::dump::{DumpOptions, FileKind, Level, Output, Report, Selection, Severity};
+use super::range::{Bound, OffsetArg, OffsetRange, Offsets};
+use super::ui::{Problem, Ui};
+use super::{Outcome, dump, man, size};
+use crate::storage::log_dir::open_partition_dir;
+use crate::storage::partition::Partition;
+use crate::types::Offset;
 
 /// Print batches and records of segment, index, snapshot and checkpoint files
 ///
@@ -42,14 +21,14 @@ pub enum FileKind {
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("dump-segment"))]
 pub struct DumpSegmentArgs {
-    /// Files, partition directories, log directories or globs; - is stdin
+    /// Files, partition directories, log directories or globs
     #[arg(value_name = "PATH", required_unless_present = "files")]
     pub paths: Vec<PathBuf>,
     /// Files, as a comma list (kafka-dump-log.sh)
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub files: Vec<PathBuf>,
     /// Take the files for this kind, whatever their names say
-    #[arg(long = "as", value_name = "KIND", hide_short_help = true)]
+    #[arg(long = "as", value_name = "KIND", hide_short_help = true, value_parser = file_kind())]
     pub kind: Option<FileKind>,
     /// Only batches with offsets in this range: 5, 5:10, -10, @-1h, ... (see consume)
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true, value_parser = offset_arg)]
@@ -79,21 +58,21 @@ pub struct DumpSegmentArgs {
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size::parse, hide_short_help = true)]
     pub max_batch_bytes: u64,
 
-    /// Only batches of this producer (repeatable)
+    /// Only batches of this producer
     #[arg(long, value_name = "ID", help_heading = "Selection", allow_negative_numbers = true)]
-    pub producer_id: Vec<i64>,
-    /// Only batches written in this leader epoch (repeatable)
+    pub producer_id: Option<i64>,
+    /// Only batches written in this leader epoch
     #[arg(long, value_name = "N", help_heading = "Selection", allow_negative_numbers = true)]
-    pub leader_epoch: Vec<i32>,
+    pub leader_epoch: Option<i32>,
     /// Only batches of transactions
     #[arg(long, help_heading = "Selection")]
     pub transactional: bool,
     /// Only control batches
     #[arg(long, help_heading = "Selection")]
     pub control: bool,
-    /// Only records with exactly this key, and batches that hold one (repeatable)
+    /// Only records with exactly this key, and batches that hold one
     #[arg(long, value_name = "BYTES", allow_hyphen_values = true, help_heading = "Selection")]
-    pub key: Vec<OsString>,
+    pub key: Option<OsString>,
 
     /// Records too, even of uncompressed batches
     #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
@@ -137,8 +116,153 @@ impl DumpSegmentArgs {
     }
 }
 
+/// `--as`: the kinds the engine knows.
+fn file_kind() -> impl TypedValueParser<Value = FileKind> {
+    let names = FileKind::ALL.map(FileKind::name);
+    PossibleValuesParser::new(names).map(|name| {
+        let known = FileKind::ALL.into_iter().find(|kind| kind.name() == name);
+        known.unwrap_or(FileKind::Log)
+    })
+}
+
 /// Prints what the files hold.
-pub fn run(_args: &DumpSegmentArgs, _global: &GlobalArgs, _ui: &mut Ui) -> anyhow::Result<Outcome> {
-    // MERGE: the body of the command goes here.
-    anyhow::bail!("not wired")
+pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let threads = global.threads().get();
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    let output = match global.output() {
+        Some(OutputFormat::Json) => Output::Json,
+        Some(OutputFormat::Kafka) => Output::Kafka,
+        Some(OutputFormat::Table) | None => Output::Table,
+        Some(OutputFormat::Tsv) => return Err(Problem::usage("dump-segment has no tsv; use --json").into()),
+    };
+    let offsets = args.offsets()?;
+    let paths: Vec<PathBuf> = args.all_paths().cloned().collect();
+    let mut options = DumpOptions {
+        paths,
+        output,
+        level: if args.records { Level::Records } else { Level::Batches },
+        deep_iteration: args.deep_iteration,
+        print_data_log: args.print_data_log,
+        skip_record_metadata: args.skip_record_metadata,
+        index_sanity_check: args.index_sanity_check,
+        verify_index_only: args.verify_index_only,
+        max_bytes: args.max_bytes.map_or(i32::MAX, |bytes| i32::try_from(bytes).unwrap_or(i32::MAX)),
+        max_message_size: i32::try_from(args.max_message_size).unwrap_or(i32::MAX),
+        select: Selection {
+            producer_id: args.producer_id,
+            leader_epoch: args.leader_epoch,
+            transactional: args.transactional.then_some(true),
+            control: args.control.then_some(true),
+            key: args.key.as_ref().map(|key| key.as_encoded_bytes().to_vec()),
+            ..Selection::default()
+        },
+        count: args.count,
+        hex: args.hex,
+        summary: args.summary,
+        as_kind: args.kind,
+        max_batch_bytes: usize::try_from(args.max_batch_bytes).unwrap_or(usize::MAX),
+        no_header: args.no_header,
+        exact_bytes: global.bytes,
+    };
+    let range = offsets.for_partition(0);
+    if !is_relative(range) {
+        select_range(&mut options.select, range, None)?;
+        return dump_all(&options, ui);
+    }
+    // Counted from a log's start or end, which differ from path to path.
+    let mut outcome = Outcome::Done;
+    for path in std::mem::take(&mut options.paths) {
+        let partition = if path.is_dir() {
+            open_partition_dir(&path).map(|(partition, _)| Some(partition))
+        } else {
+            Partition::of_file(&path)
+        };
+        let bounds = match partition {
+            Ok(Some(partition)) => partition.log_end().map(|end| (partition.log_start(), end)),
+            Ok(None) => {
+                let text = "a range counted from the start or end needs a .log file or a partition directory";
+                return Err(Problem::usage(text).path(path).into());
+            }
+            Err(error) => Err(error),
+        };
+        match bounds {
+            Ok(bounds) => {
+                select_range(&mut options.select, range, Some(bounds))?;
+                options.paths = vec![path];
+                outcome |= dump_all(&options, ui)?;
+            }
+            Err(error) => {
+                ui.error(storage_problem(&error));
+                outcome |= Outcome::Failed;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn is_relative(range: OffsetRange) -> bool {
+    let counted = |bound| matches!(bound, Bound::FromStart(_) | Bound::FromEnd(_));
+    counted(range.start) || counted(range.end) || range.start == Bound::LogEnd
+}
+
+/// Puts a range into the selection; `bounds` are the log's start and end, where the range counts from them.
+fn select_range(select: &mut Selection, range: OffsetRange, bounds: Option<(Offset, Offset)>) -> anyhow::Result<()> {
+    let (start, end) = bounds.unwrap_or((Offset::ZERO, Offset::MAX));
+    let step = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let offset = |bound: Bound| match bound {
+        Bound::At(offset) => Some(offset.get()),
+        Bound::FromStart(count) => Some(start.get().saturating_add(step(count))),
+        Bound::FromEnd(count) => Some(end.get().saturating_sub(step(count))),
+        Bound::LogStart | Bound::LogEnd | Bound::Stored | Bound::Timestamp(_) => None,
+    };
+    let time = |bound: Bound| match bound {
+        Bound::Timestamp(at_ms) => Some(at_ms),
+        _ => None,
+    };
+    if range.start == Bound::Stored || range.end == Bound::Stored {
+        return Err(Problem::usage("a file has no committed offset; 'stored' is for consume").into());
+    }
+    select.offset_from = if range.start == Bound::LogEnd { Some(end.get()) } else { offset(range.start) };
+    select.offset_to = offset(range.end);
+    select.time_from_ms = time(range.start);
+    select.time_to_ms = time(range.end);
+    Ok(())
+}
+
+fn dump_all(options: &DumpOptions, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let dumped = ui.with_out(|out, ui| dump::run(options, out, &mut |report| show(report, ui)));
+    let outcome = match dumped {
+        Ok(outcome) => outcome,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Outcome::Done),
+        Err(error) => return Err(error.into()),
+    };
+    // What was printed comes first where both streams end in one place.
+    ui.out().send().map(|_| ())?;
+    ui.verbatim(&outcome.kafka_stderr);
+    Ok(match (outcome.unreadable, outcome.damage) {
+        (true, _) => Outcome::Failed,
+        (false, true) => Outcome::Findings,
+        (false, false) => Outcome::Done,
+    })
+}
+
+fn show(report: Report, ui: &mut Ui) {
+    let mut problem = Problem::new(report.code, report.message);
+    if let Some(path) = report.path {
+        problem = problem.path(path);
+    }
+    if let Some(position) = report.position {
+        problem = problem.position(position);
+    }
+    if let Some(base_offset) = report.base_offset {
+        problem = problem.base_offset(base_offset);
+    }
+    if let Some(hint) = report.hint {
+        problem = problem.hint(hint);
+    }
+    match report.severity {
+        Severity::Error => ui.error(problem),
+        Severity::Warning => ui.warning(problem),
+        Severity::Notice => ui.note(&problem.to_string()),
+    }
 }

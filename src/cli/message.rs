@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ui::{Problem, Ui};
-use crate::batch::{BatchError, PayloadError};
+use crate::batch::{BatchError, CompressionError, PayloadError};
 use crate::types::{Offset, Position};
 
 /// How bad it is.
@@ -65,24 +65,26 @@ impl Message {
     }
 }
 
-/// The stable word for an error in the frame of a batch.
-pub fn batch_code(error: &BatchError) -> &'static str {
+/// The stable word for why bytes are no batch.
+pub const fn batch_code(error: &BatchError) -> &'static str {
     match error {
         BatchError::Truncated { .. } => "truncated",
+        BatchError::LengthTooSmall { .. } => "bad_length",
         BatchError::TooLarge { .. } => "too_large",
+        BatchError::UnknownMagic(_) => "unknown_magic",
+        BatchError::UnknownCodec(_) => "unknown_codec",
+        BatchError::MessageField { .. } => "bad_message",
         BatchError::CrcMismatch { .. } => "crc_mismatch",
-        BatchError::UnknownCodec(_)
-        | BatchError::LengthTooSmall { .. }
-        | BatchError::UnknownMagic(_)
-        | BatchError::MessageField { .. } => "invalid_header",
     }
 }
 
-/// The stable word for an error in the records of a batch.
-pub fn payload_code(error: &PayloadError) -> &'static str {
+/// The stable word for why records cannot be read.
+pub const fn payload_code(error: &PayloadError) -> &'static str {
     match error {
         PayloadError::Header(error) => batch_code(error),
-        PayloadError::Compression(crate::batch::CompressionError::OverCap { .. }) => "too_large",
-        _ => "invalid_records",
+        PayloadError::Compression(CompressionError::OverCap { .. }) => "too_large",
+        PayloadError::Compression(_) => "bad_compression",
+        PayloadError::Record(_) => "bad_record",
+        _ => "bad_message",
     }
 }

@@ -27,16 +27,26 @@ pub const CODES: &[(&str, &str)] = &[
     ("io", "the system reported another error"),
     ("wrong_kind", "a file is not of the kind its name or an option says"),
     ("locked", "another process holds the directory"),
-    ("truncated", "a batch ends after the file does"),
-    ("invalid_header", "a batch's header cannot be"),
+    ("bad_pattern", "a pattern of file names cannot be read"),
+    ("unknown_file", "a file is none of Kafka's"),
+    ("truncated", "a batch ends after the file does, or a log ends inside a batch"),
+    ("bad_length", "a batch's length field is below what its header takes"),
+    ("unknown_magic", "a batch's magic is not 0, 1 or 2"),
+    ("unknown_codec", "a batch's codec is not 0 to 4"),
+    ("bad_message", "a message of magic 0 or 1 cannot be read as it declares itself"),
     ("crc_mismatch", "a batch's stored and computed checksums differ"),
-    ("invalid_records", "a batch's records cannot be read as it declares them"),
-    ("too_large", "a batch is beyond --max-batch-bytes"),
+    ("bad_compression", "a batch's payload does not decompress"),
+    ("bad_record", "a batch's records cannot be read as it declares them"),
+    ("bad_control", "a control record cannot be read as its type declares it"),
+    ("too_large", "a batch is beyond --max-batch-bytes, a file beyond what its kind can be"),
     ("offset_order", "a batch's offsets do not fit between its neighbours'"),
     ("leader_epoch", "a batch's leader epoch is below that of the batch before"),
+    ("bad_index", "an index breaks its own rules, or disagrees with its log"),
+    ("bad_name", "a file's name does not say what the file holds"),
+    ("malformed", "a small file cannot be read as what it is"),
+    ("unchecked", "something could not be checked"),
     ("notice", "a file beside the log could not be used and was made up for"),
     ("duplicate", "a partition is in several log directories"),
-    ("index_mismatch", "an index and its log disagree"),
     ("out_of_range", "an offset lies outside the log"),
     ("error", "anything else"),
 ];
@@ -217,12 +227,18 @@ impl Out {
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
-        let _pipe = self.drain()?;
-        Ok(bytes.len())
+        // Whoever writes through this interface learns of a reader that went away the usual way.
+        match self.drain()? {
+            Pipe::Open => Ok(bytes.len()),
+            Pipe::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.send().map(|_pipe| ())
+        match self.send()? {
+            Pipe::Open => Ok(()),
+            Pipe::Closed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 }
 
@@ -307,6 +323,14 @@ impl Ui {
         }
     }
 
+    /// Stdout apart from the rest, for an engine that prints and reports in turn.
+    pub fn with_out<T>(&mut self, work: impl FnOnce(&mut Out, &mut Ui) -> T) -> T {
+        let mut out = std::mem::replace(&mut self.out, Out::new(Box::new(io::sink())));
+        let done = work(&mut out, self);
+        self.out = out;
+        done
+    }
+
     /// Stdout.
     #[inline]
     pub fn out(&mut self) -> &mut Out {
@@ -368,6 +392,12 @@ impl Ui {
         if self.settings.quiet == 0 && !self.settings.json {
             self.line(&format!("\x1b[1;36mhint:\x1b[0m {hint}"));
         }
+    }
+
+    /// Bytes for stderr as they are: what another tool would have said there.
+    pub fn verbatim(&mut self, bytes: &[u8]) {
+        let _ = self.err.write_all(bytes);
+        let _ = self.err.flush();
     }
 
     /// A remark or summary. Hidden by `-q`.

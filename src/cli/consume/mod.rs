@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use self::merge::Cursor;
-use self::select::{Selection, select, storage_problem};
+pub(crate) use self::select::storage_problem;
+use self::select::{Selection, select};
 use self::stream::{PartitionStream, StreamOptions};
 use crate::batch::Decompressor;
 use crate::cli::message::Message;
