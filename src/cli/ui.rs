@@ -592,7 +592,7 @@ mod tests {
             .path("data/orders-0/0.log")
             .position(81_920)
             .base_offset(4_021)
-            .hint("see what would be cut with: logdir recover data/orders-0")
+            .hint("read what is sound with: logdir consume data/orders-0 --on-corrupt skip")
     }
 
     #[test]
@@ -600,7 +600,7 @@ mod tests {
         let (mut text, err) = ui(Settings::default(), &Sink::default());
         text.error(problem());
         let expected = "error: data/orders-0/0.log: batch at position 81920 (base offset 4021): stored CRC 0x1, computed 0x2\n\
-                        hint: see what would be cut with: logdir recover data/orders-0\n";
+                        hint: read what is sound with: logdir consume data/orders-0 --on-corrupt skip\n";
         assert_eq!(err.text(), expected);
 
         let (mut json, err) = ui(Settings { json: true, ..Settings::default() }, &Sink::default());

@@ -191,7 +191,10 @@ impl Driver<'_, '_> {
         };
         let mut violated = |violation: Option<String>| {
             if let Some(violation) = violation {
-                let hint = format!("compare it with its log: logdir verify-index {}", path.display());
+                let hint = format!(
+                    "compare it with its log: logdir dump-segment --output kafka --verify-index-only {}",
+                    path.display()
+                );
                 telling.damage(Report::new(Severity::Error, "bad_index", path, violation).hint(hint));
             }
         };

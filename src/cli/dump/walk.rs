@@ -142,9 +142,9 @@ pub(super) fn report_damage(telling: &mut Telling<'_>, path: &Path, damage: &Dam
     };
     let base = damage.expected.map(Offset::get);
     telling.damage(
-        Report::new(Severity::Error, batch_code(&damage.reason), path, message)
-            .at(damage.position.get(), base)
-            .hint(format!("see what would be cut with: logdir recover {}", partition_of(path).display())),
+        Report::new(Severity::Error, batch_code(&damage.reason), path, message).at(damage.position.get(), base).hint(
+            format!("read what is sound with: logdir consume {} --on-corrupt skip", partition_of(path).display()),
+        ),
     );
 }
 
@@ -153,15 +153,12 @@ pub(super) fn report_tail(telling: &mut Telling<'_>, path: &Path, position: Posi
     let (code, message) = match tail {
         Tail::Clean => return,
         Tail::Torn { bytes, .. } => {
-            ("torn_tail", format!("position {position} is past the last whole batch (torn write, {bytes} bytes)"))
+            ("truncated", format!("position {position} is past the last whole batch (torn write, {bytes} bytes)"))
         }
-        Tail::Zeros { bytes } => ("zero_tail", format!("{bytes} zero bytes behind the last batch")),
+        Tail::Zeros { bytes } => ("truncated", format!("{bytes} zero bytes behind the last batch")),
     };
-    let hint = format!(
-        "a broker truncates this at start-up; do the same with: logdir recover {} --in-place --execute",
-        partition_of(path).display()
-    );
     if is_last {
+        let hint = "a broker cuts this off when it starts after a crash; nothing in front of it is affected";
         telling.say(Report::new(Severity::Warning, code, path, message).at(position.get(), None).hint(hint));
     } else {
         let message = format!("{message}, and segments follow");
