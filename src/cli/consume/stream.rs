@@ -422,12 +422,12 @@ impl<'p> PartitionStream<'p> {
             Tail::Torn { bytes, needed } => {
                 let of = needed.map(|needed| format!(" of {needed}")).unwrap_or_default();
                 let text = format!("position {position} is past the last whole batch (torn write, {bytes}{of} bytes)");
-                Some(Message::warning("truncated", text))
+                Some(Message::warning("torn_tail", text))
             }
             Tail::Zeros { bytes } => {
                 let text =
                     format!("position {position} is past the last batch ({bytes} zero bytes, preallocated or lost)");
-                Some(Message::warning("truncated", text))
+                Some(Message::warning("zero_tail", text))
             }
         };
         if let Some(message) = message {

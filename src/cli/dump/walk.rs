@@ -153,9 +153,9 @@ pub(super) fn report_tail(telling: &mut Telling<'_>, path: &Path, position: Posi
     let (code, message) = match tail {
         Tail::Clean => return,
         Tail::Torn { bytes, .. } => {
-            ("truncated", format!("position {position} is past the last whole batch (torn write, {bytes} bytes)"))
+            ("torn_tail", format!("position {position} is past the last whole batch (torn write, {bytes} bytes)"))
         }
-        Tail::Zeros { bytes } => ("truncated", format!("{bytes} zero bytes behind the last batch")),
+        Tail::Zeros { bytes } => ("zero_tail", format!("{bytes} zero bytes behind the last batch")),
     };
     if is_last {
         let hint = "a broker cuts this off when it starts after a crash; nothing in front of it is affected";
