@@ -72,7 +72,8 @@ impl<'p> Cursor<'p> {
                 transactional: context.transactional,
                 control: context.control,
             };
-            let mut next = batch.frame.base_offset().unwrap_or(batch.start).max(batch.start);
+            let mut next = batch.first_wanted();
+            let behind = batch.frame.last_offset().next();
             let mut bad = None;
             match batch.records(decompressor) {
                 Ok(records) => {
@@ -91,7 +92,7 @@ impl<'p> Cursor<'p> {
                 Err(error) => bad = Some(batch.payload_damage(&error, next)),
             }
             if let Some(message) = bad {
-                self.stream.meet_bad_payload(message, messages);
+                self.stream.meet_bad_payload(message, behind, messages);
             }
         }
         Ok(self.records.get(self.at).map(|record| (record.timestamp_ms, record.offset)))

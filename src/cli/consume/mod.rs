@@ -1,6 +1,7 @@
 //! `logdir consume`: records of partitions, on stdout.
 
 mod merge;
+mod pieces;
 mod select;
 mod stream;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use self::merge::Cursor;
+use self::pieces::{Slot, format_all};
 pub(crate) use self::select::storage_problem;
 use self::select::{Selection, select};
 use self::stream::{PartitionStream, StreamOptions};
@@ -248,8 +250,10 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         filter: args.filter.filter(),
         decompressor: Decompressor::with_cap(max_batch_bytes(args)),
         left: args.count.unwrap_or(u64::MAX),
+        slots: Vec::new(),
         outcome: Outcome::Done,
     };
+    consumer.share_work(global.threads().get());
     for message in selected.messages {
         message.show(ui);
     }
@@ -271,7 +275,8 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     } else {
         consumer.each(&partitions, ui)?;
     }
-    ui.detail(&format!("{} records", consumer.formatter.written()));
+    let written = consumer.formatter.written() + consumer.slots.iter().map(Slot::written).sum::<u64>();
+    ui.detail(&format!("{written} records"));
     Ok(consumer.outcome)
 }
 
@@ -295,6 +300,8 @@ struct Consumer<'a> {
     decompressor: Decompressor,
     /// Records still wanted.
     left: u64,
+    /// One for each thread that formats; none where records must be counted one by one.
+    slots: Vec<Slot>,
     outcome: Outcome,
 }
 
@@ -308,6 +315,20 @@ impl Consumer<'_> {
             on_corrupt: self.args.on_corrupt,
             max_batch_bytes: max_batch_bytes(self.args),
             follow: self.args.follow,
+        }
+    }
+
+    /// Formats on `threads` threads, unless what is printed depends on the record before.
+    fn share_work(&mut self, threads: usize) {
+        let one_by_one = self.args.count.is_some()
+            || self.args.unbuffered
+            || self.args.follow
+            || self.args.merge
+            || self.formatter.is_numbered();
+        if threads > 1 && !one_by_one {
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            let slot = || Slot::new(&self.formatter, max_batch_bytes(self.args));
+            self.slots = std::iter::repeat_with(slot).take(threads).collect();
         }
     }
 
@@ -342,7 +363,11 @@ impl Consumer<'_> {
             Err(error) => return Ok((self.fail(&error, ui), None)),
         };
         loop {
-            let read = self.read_batch(&mut stream, &mut said, progress, ui);
+            let read = if self.slots.is_empty() {
+                self.read_batch(&mut stream, &mut said, progress, ui)
+            } else {
+                self.read_slots(&mut stream, &mut said, progress, ui)
+            };
             show(&mut said, ui);
             match read? {
                 Ok(BatchRead::Done) => {}
@@ -374,7 +399,8 @@ impl Consumer<'_> {
         progress.add(batch.frame.size_bytes());
         self.formatter.begin_batch(&batch.context);
         let every_record = self.filter.is_empty();
-        let mut next = batch.frame.base_offset().unwrap_or(batch.start).max(batch.start);
+        let mut next = batch.first_wanted();
+        let behind = batch.frame.last_offset().next();
         let visited = batch.records(&mut self.decompressor).and_then(|records| {
             records.visit(|record| {
                 next = record.offset.next();
@@ -399,10 +425,70 @@ impl Consumer<'_> {
             Err(error) => Some(batch.payload_damage(&error, next)),
         };
         if let Some(message) = bad {
-            stream.meet_bad_payload(message, &mut |message| said.push(message));
+            stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
             self.outcome |= Outcome::Findings;
         }
         Ok(Ok(if self.left == 0 { BatchRead::Stop } else { BatchRead::Done }))
+    }
+
+    /// As many batches as the slots take, formatted on all threads and printed in order.
+    fn read_slots(
+        &mut self,
+        stream: &mut PartitionStream<'_>,
+        said: &mut Vec<Message>,
+        progress: &mut Progress,
+        ui: &mut Ui,
+    ) -> anyhow::Result<Result<BatchRead, StorageError>> {
+        let mut end = Ok(BatchRead::Done);
+        let mut filled = 0;
+        while filled < self.slots.len() {
+            match stream.next(&mut |message| said.push(message)) {
+                Ok(Some(batch)) => {
+                    progress.add(batch.frame.size_bytes());
+                    let slot = &mut self.slots[filled];
+                    slot.push(&batch);
+                    filled += usize::from(slot.is_full());
+                }
+                Ok(None) => {
+                    end = Ok(BatchRead::End);
+                    break;
+                }
+                Err(error) => {
+                    end = Err(error);
+                    break;
+                }
+            }
+        }
+        let used = (filled + 1).min(self.slots.len());
+        let stop = self.args.on_corrupt == OnCorrupt::Stop;
+        let (partition, filter) = (stream.partition(), &self.filter);
+        let slots = &mut self.slots[..used];
+        format_all(slots, partition, filter, stop);
+        for slot in slots.iter_mut() {
+            loop {
+                ui.out().buffer().extend_from_slice(&slot.out);
+                slot.out.clear();
+                if ui.out().drain()? == Pipe::Closed {
+                    return Ok(Ok(BatchRead::Stop));
+                }
+                if !slot.has_more() {
+                    break;
+                }
+                slot.format(partition, filter, stop);
+            }
+            let bad = std::mem::take(&mut slot.bad);
+            let ends_here = stop && !bad.is_empty();
+            for (message, behind) in bad {
+                stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
+                self.outcome |= Outcome::Findings;
+            }
+            if ends_here {
+                end = Ok(BatchRead::End);
+                break;
+            }
+        }
+        self.slots.iter_mut().for_each(Slot::clear);
+        Ok(end)
     }
 
     fn fail(&mut self, error: &StorageError, ui: &mut Ui) -> Flow {

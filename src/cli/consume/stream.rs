@@ -14,7 +14,7 @@ use crate::storage::fs::StorageError;
 use crate::storage::partition::{Notice, Partition};
 use crate::storage::reader::{LogReader, ReadStep};
 use crate::storage::transactions::{Aborted, Transactions};
-use crate::types::{Codec, Offset, Position, TimestampMs};
+use crate::types::{Codec, Offset, Position, TimestampMs, TopicPartition};
 
 /// What is wanted of a partition.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,27 @@ pub struct Place<'a> {
     pub position: Position,
 }
 
+/// What the records of a batch have in common.
+pub fn context_of<'a>(frame: &Frame<'_>, name: &'a TopicPartition) -> BatchContext<'a> {
+    BatchContext {
+        topic: &name.topic,
+        partition: name.partition,
+        leader_epoch: frame.leader_epoch(),
+        producer_id: frame.producer_id(),
+        producer_epoch: frame.producer_epoch(),
+        codec: frame.codec().unwrap_or(Codec::None),
+        timestamp_type: frame.timestamp_type(),
+        transactional: frame.is_transactional(),
+        control: frame.is_control(),
+    }
+}
+
 impl StreamBatch<'_> {
+    /// The first offset it may give.
+    pub fn first_wanted(&self) -> Offset {
+        self.frame.base_offset().unwrap_or(self.start).max(self.start)
+    }
+
     /// Whether a record of this offset lies in the range.
     #[inline]
     pub fn wanted(&self, offset: Offset) -> bool {
@@ -297,27 +317,18 @@ impl<'p> PartitionStream<'p> {
         self.pass_on_notices(messages);
         let (segment, position, start, end) = found;
         let Some(frame) = self.reader.current() else { return Ok(None) };
-        let topic_partition = self.partition.topic_partition();
-        let context = BatchContext {
-            topic: &topic_partition.topic,
-            partition: topic_partition.partition,
-            leader_epoch: frame.leader_epoch(),
-            producer_id: frame.producer_id(),
-            producer_epoch: frame.producer_epoch(),
-            codec: frame.codec().unwrap_or(Codec::None),
-            timestamp_type: frame.timestamp_type(),
-            transactional: frame.is_transactional(),
-            control: frame.is_control(),
-        };
+        let context = context_of(&frame, self.partition.topic_partition());
         let place = Place { partition: self.partition, segment, position };
         Ok(Some(StreamBatch { frame, context, start, end, place }))
     }
 
     /// Says what the payload of the last batch does not give; false when the stream ends there.
-    pub fn meet_bad_payload(&mut self, message: Message, messages: &mut dyn FnMut(Message)) {
+    ///
+    /// `next` is the first offset behind the batch.
+    pub fn meet_bad_payload(&mut self, message: Message, next: Offset, messages: &mut dyn FnMut(Message)) {
         self.damaged = true;
         let stop = self.options.on_corrupt == OnCorrupt::Stop;
-        messages(if stop { message.hint(self.how_to_go_on(Some(self.start))) } else { message });
+        messages(if stop { message.hint(self.how_to_go_on(Some(next))) } else { message });
         self.done |= stop;
         self.stopped |= stop;
     }

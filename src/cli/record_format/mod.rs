@@ -91,6 +91,11 @@ impl Formatter {
         Formatter { format, json: json::Parts::default(), listing: Listing::new(COLUMNS, style), time, written: 0 }
     }
 
+    /// Whether a row depends on how many were written before it.
+    pub fn is_numbered(&self) -> bool {
+        matches!(&self.format, RecordFormat::Text(text) if text.is_numbered())
+    }
+
     /// Records written so far.
     pub fn written(&self) -> u64 {
         self.written

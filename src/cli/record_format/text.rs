@@ -137,6 +137,18 @@ impl TextFormat {
         Ok(TextFormat { pieces: parser.pieces()?, null: Vec::new() })
     }
 
+    /// Whether it prints the running number of a record, which only one thread can know.
+    pub fn is_numbered(&self) -> bool {
+        fn numbered(pieces: &[Piece]) -> bool {
+            pieces.iter().any(|piece| match piece {
+                Piece::Number(Number::Running, _) => true,
+                Piece::HeadersBy(inner) => numbered(inner),
+                _ => false,
+            })
+        }
+        numbered(&self.pieces)
+    }
+
     /// Prints this where a key or value is null (`-Z`); nothing by default.
     pub fn with_null(mut self, null: &[u8]) -> TextFormat {
         self.null = null.to_vec();
