@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use self::merge::Cursor;
-use self::select::{Selection, select, storage_problem};
+use self::select::{Selection, gone, select, storage_problem};
 use self::stream::{PartitionStream, StreamOptions};
 use crate::batch::Decompressor;
 use crate::cli::message::Message;
@@ -306,6 +306,7 @@ impl Consumer<'_> {
             on_corrupt: self.args.on_corrupt,
             max_batch_bytes: max_batch_bytes(self.args),
             follow: self.args.follow,
+            skip_gone: self.args.merge,
         }
     }
 
@@ -333,27 +334,45 @@ impl Consumer<'_> {
         ui: &mut Ui,
     ) -> anyhow::Result<(Flow, Option<Offset>)> {
         let mut said = Vec::new();
-        let opened = PartitionStream::open(partition, options, &mut |message| said.push(message));
-        show(&mut said, ui);
-        let mut stream = match opened {
-            Ok(stream) => stream,
-            Err(error) => return Ok((self.fail(&error, ui), None)),
-        };
+        let mut options = options;
+        let mut relisted: Option<Partition> = None;
+        let mut relistings = 0;
         loop {
-            let read = self.read_batch(&mut stream, &mut said, progress, ui);
+            let partition = relisted.as_ref().unwrap_or(partition);
+            let opened = PartitionStream::open(partition, options, &mut |message| said.push(message));
             show(&mut said, ui);
-            match read? {
-                Ok(BatchRead::Done) => {}
-                Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
-                Ok(BatchRead::End) => break,
-                Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+            let mut stream = match opened {
+                Ok(stream) => stream,
+                Err(error) => return Ok((self.fail(&error, ui), None)),
+            };
+            loop {
+                let read = self.read_batch(&mut stream, &mut said, progress, ui);
+                show(&mut said, ui);
+                match read? {
+                    Ok(BatchRead::Done) => {}
+                    Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
+                    Ok(BatchRead::End) => break,
+                    Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+                }
             }
+            if stream.is_damaged() {
+                self.outcome |= Outcome::Findings;
+            }
+            if !stream.is_outdated() {
+                let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
+                return Ok((flow, (!stream.is_stopped()).then(|| stream.position())));
+            }
+            // Segments were deleted or merged meanwhile: go on in those that are there now.
+            let next = stream.position();
+            options.range.start = Bound::At(next);
+            relistings += 1;
+            options.skip_gone = relistings == RELISTINGS_MAX;
+            let mut now = partition.clone();
+            if let Err(error) = now.refresh() {
+                return Ok((self.fail(&error, ui), Some(next)));
+            }
+            relisted = Some(now);
         }
-        if stream.is_damaged() {
-            self.outcome |= Outcome::Findings;
-        }
-        let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
-        Ok((flow, (!stream.is_stopped()).then(|| stream.position())))
     }
 
     /// One batch. The outer error is stdout's, the inner one the partition's.
@@ -410,6 +429,10 @@ impl Consumer<'_> {
     }
 
     fn fail(&mut self, error: &StorageError, ui: &mut Ui) -> Flow {
+        if error.is_not_found() {
+            gone(error).show(ui);
+            return Flow::GoOn;
+        }
         self.outcome |= Outcome::Failed;
         ui.error(storage_problem(error));
         if self.args.fail_fast { Flow::Stop } else { Flow::GoOn }
@@ -518,6 +541,8 @@ impl Consumer<'_> {
     }
 }
 
+/// How often one partition is listed again while its segments vanish under the reader; then they are skipped.
+const RELISTINGS_MAX: u32 = 100;
 /// How often a followed log is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// Every how many looks the directories are listed again.
