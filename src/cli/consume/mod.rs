@@ -509,14 +509,17 @@ impl Consumer<'_> {
         loop {
             for (number, partition) in partitions.iter_mut().enumerate() {
                 let mut options = self.options(partition);
+                // Before the listing: what changes behind it is seen at the next look.
+                let stamp = Stamp::of(partition);
                 if let Some(known) = followed.get(number) {
-                    let (Some(next), true) = (known.next, known.stamp != Stamp::of(partition)) else { continue };
-                    if partition.refresh().is_err() {
+                    let (Some(next), true) = (known.next, known.stamp.is_fresh || known.stamp != stamp) else {
                         continue;
-                    }
+                    };
                     options.range.start = Bound::At(next);
                 }
-                let stamp = Stamp::of(partition);
+                if partition.refresh().is_err() && number < followed.len() {
+                    continue;
+                }
                 let (flow, next) = self.read(partition, options, &mut progress, ui)?;
                 let now = Followed { next, stamp };
                 match followed.get_mut(number) {
@@ -545,6 +548,8 @@ impl Consumer<'_> {
 const RELISTINGS_MAX: u32 = 100;
 /// How often a followed log is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// File times are no finer than this.
+const FILE_TIME_STEP_MAX: Duration = Duration::from_millis(50);
 /// Every how many looks the directories are listed again.
 const FOLLOW_LIST_EVERY: u64 = 20;
 
@@ -560,6 +565,8 @@ struct Followed {
 struct Stamp {
     listed: Option<SystemTime>,
     last: Option<(u64, Option<SystemTime>)>,
+    /// The directory changed just before: file times are coarse, so the next change may leave the same one.
+    is_fresh: bool,
 }
 
 impl Stamp {
@@ -569,7 +576,8 @@ impl Stamp {
             let metadata = std::fs::metadata(&segment.log).ok()?;
             Some((metadata.len(), metadata.modified().ok()))
         });
-        Stamp { listed, last }
+        let is_fresh = listed.is_some_and(|at| at.elapsed().is_ok_and(|age| age < FILE_TIME_STEP_MAX));
+        Stamp { listed, last, is_fresh }
     }
 }
 
