@@ -343,7 +343,15 @@ fn reads_of_a_directory_in_use_never_fail() {
     };
 
     // Until every key was written: from then on, every read has to find them all.
-    std::thread::sleep(Duration::from_secs(2));
+    let file = broker.file("started.ndjson");
+    let written = |keys: &mut Clients| {
+        keys.run(&format!("consume read_uncommitted {} compacted", file.display())).parse::<u64>().unwrap() >= 80
+    };
+    let started = Instant::now();
+    while !written(&mut keys) {
+        assert!(started.elapsed() < Duration::from_secs(30), "the writer writes");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let mut problems: BTreeMap<String, u64> = BTreeMap::new();
     let (mut runs, mut records, mut warnings) = (0, 0, 0);
     let mut ends: BTreeMap<String, i64> = BTreeMap::new();
@@ -401,7 +409,7 @@ fn reads_of_a_directory_in_use_never_fail() {
             let skipped = args.contains(&"--merge") && said.contains("its offsets are skipped");
             if whole && !skipped && !args.contains(&"kept") && seen.len() != 40 {
                 problem("not every key of a compacted topic is there".to_owned());
-                println!("{} keys; {said}", seen.len());
+                println!("run {runs}: {} keys; {said}", seen.len());
             }
             for (partition, offset) in last {
                 let end = ends.entry(partition.clone()).or_default();
