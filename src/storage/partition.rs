@@ -10,17 +10,18 @@
 //! Nothing here writes, locks or repairs.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::file_source::FileSource;
 use super::fs::{StorageError, StorageErrorKind};
 use super::index;
 use super::index::offset::{OffsetEntry, OffsetIndex};
 use super::index::time::TimeIndex;
-use super::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, segment_file_name};
-use crate::batch::scan::{Depth, ScanOptions, Scanner, Step};
+use super::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
+use crate::batch::scan::{Advance, Depth, ScanOptions, Scanner, Step};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition};
 
 /// Files that share a base offset: the log and, beside it, its indexes.
@@ -37,12 +38,16 @@ pub struct Segment {
 impl Segment {
     /// A sibling file of the same base offset, in the same state (`.deleted`, `.swap` ... or in use).
     pub fn sibling(&self, kind: SegmentFileKind) -> PathBuf {
-        let state = self.log.file_name().and_then(|name| match PartitionFile::parse(name) {
-            PartitionFile::Segment(file) => Some(file.state),
-            _ => None,
-        });
-        let name = segment_file_name(self.base, kind) + state.unwrap_or(FileState::Live).suffix();
+        let name = segment_file_name(self.base, kind) + self.state().suffix();
         self.log.with_file_name(name)
+    }
+
+    /// Whether its files were in use when they were listed.
+    pub fn state(&self) -> FileState {
+        match self.log.file_name().map(PartitionFile::parse) {
+            Some(PartitionFile::Segment(file)) => file.state,
+            _ => FileState::Live,
+        }
     }
 
     /// The offset index; `None` when there is no such file.
@@ -139,38 +144,15 @@ impl Partition {
     }
 
     fn list(&mut self) -> Result<(), StorageError> {
-        let error = |error: io::Error| StorageError::new(&self.dir, error);
-        let mut segments = Vec::new();
-        for entry in std::fs::read_dir(&self.dir).map_err(error)? {
-            let entry = entry.map_err(error)?;
-            let file_name = entry.file_name();
-            match PartitionFile::parse(&file_name) {
-                PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && file.state == FileState::Live => {
-                    // Deleted between listing and looking: retention in a running broker.
-                    let Ok(metadata) = entry.metadata() else { continue };
-                    if !file.is_canonical {
-                        let name = segment_file_name(file.offset, file.kind);
-                        let said = format!("a broker would open {name} instead of this file; it is left out");
-                        self.notices.push(Notice::new(entry.path(), said));
-                        continue;
-                    }
-                    segments.push(Segment { base: file.offset, log: entry.path(), log_len: metadata.len() });
-                }
-                PartitionFile::NotAnOffset { .. } => {
-                    let said = "not the name of a segment; a broker refuses to start over it";
-                    self.notices.push(Notice::new(entry.path(), said));
-                }
-                _ => {}
-            }
-        }
-        segments.sort_by_key(|segment| segment.base);
-        self.segments = segments;
+        let mut listing = Listing::steady(&self.dir)?;
+        listing.put_replacements_in_place()?;
+        self.segments = listing.segments;
+        self.notices = listing.notices;
         Ok(())
     }
 
     /// Lists the segments again: a broker may have rolled or deleted some.
     pub fn refresh(&mut self) -> Result<(), StorageError> {
-        self.notices.clear();
         self.list()
     }
 
@@ -316,6 +298,117 @@ impl Partition {
     }
 }
 
+/// A directory listed while a broker may be renaming files in it.
+#[derive(Debug, Default)]
+struct Listing {
+    segments: Vec<Segment>,
+    /// `.swap` files: what the cleaner or a split made, about to take the place of segments.
+    replacements: Vec<Segment>,
+    /// Lowest base offset of an unfinished replacement.
+    cleaned: Option<Offset>,
+    notices: Vec<Notice>,
+}
+
+/// A directory that changed within this time may be changing still.
+const QUIET: Duration = Duration::from_secs(1);
+/// Listings before the last one is taken for what it is.
+const LISTINGS_MAX: usize = 10;
+
+impl Listing {
+    /// The files of one moment. Reading a directory is not atomic: a file renamed meanwhile can be missing under
+    /// both names, one created meanwhile be there without the one created before it. So it is listed until
+    /// two listings agree, unless it was left alone for a while.
+    fn steady(dir: &Path) -> Result<Listing, StorageError> {
+        let changed = || std::fs::metadata(dir).and_then(|metadata| metadata.modified()).ok();
+        let before = changed();
+        let mut listing = Listing::read(dir)?;
+        let is_quiet = before.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > QUIET);
+        if is_quiet && changed() == before {
+            return Ok(listing);
+        }
+        for _ in 1..LISTINGS_MAX {
+            let again = Listing::read(dir)?;
+            let agree = again.paths().eq(listing.paths());
+            listing = again;
+            if agree {
+                break;
+            }
+        }
+        Ok(listing)
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.segments.iter().chain(&self.replacements).map(|segment| segment.log.as_path())
+    }
+
+    fn read(dir: &Path) -> Result<Listing, StorageError> {
+        let error = |error: io::Error| StorageError::new(dir, error);
+        let mut listing = Listing::default();
+        for entry in std::fs::read_dir(dir).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            match PartitionFile::parse(&entry.file_name()) {
+                PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log => listing.add(&entry, file),
+                PartitionFile::NotAnOffset { .. } => {
+                    let said = "not the name of a segment; a broker refuses to start over it";
+                    listing.notices.push(Notice::new(entry.path(), said));
+                }
+                _ => {}
+            }
+        }
+        listing.segments.sort_by_key(|segment| segment.base);
+        listing.replacements.sort_by_key(|segment| segment.base);
+        Ok(listing)
+    }
+
+    fn add(&mut self, entry: &DirEntry, file: SegmentFileName) {
+        let into = match file.state {
+            FileState::Live => &mut self.segments,
+            FileState::Swap if file.is_canonical => &mut self.replacements,
+            FileState::Cleaned => {
+                self.cleaned = Some(self.cleaned.map_or(file.offset, |lowest| lowest.min(file.offset)));
+                return;
+            }
+            FileState::Swap | FileState::Deleted => return,
+        };
+        // Deleted between listing and looking: retention in a running broker.
+        let Ok(metadata) = entry.metadata() else { return };
+        if !file.is_canonical {
+            let name = segment_file_name(file.offset, file.kind);
+            let said = format!("a broker would open {name} instead of this file; it is left out");
+            self.notices.push(Notice::new(entry.path(), said));
+            return;
+        }
+        into.push(Segment { base: file.offset, log: entry.path(), log_len: metadata.len() });
+    }
+
+    /// Between dropping the old segments and renaming the new one (`LocalLog.replaceSegments`), the data is
+    /// in the `.swap` file only. It counts then, as for a broker that starts (`LogLoader.load`).
+    fn put_replacements_in_place(&mut self) -> Result<(), StorageError> {
+        for replacement in std::mem::take(&mut self.replacements) {
+            let base = replacement.base;
+            // Nothing was dropped yet: the old segments are still whole.
+            let is_early = self.cleaned.is_some_and(|cleaned| cleaned <= base);
+            if is_early || self.segments.iter().any(|segment| segment.base == base) {
+                continue;
+            }
+            let mut scanner = match open_scanner(&replacement, Depth::Headers) {
+                Ok(scanner) => scanner,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error),
+            };
+            let error = |error: io::Error| StorageError::new(&replacement.log, error);
+            while !matches!(scanner.advance().map_err(error)?, Advance::End(..)) {}
+            let end = scanner.next_offset().unwrap_or(base);
+            self.segments.retain(|segment| segment.base < base || segment.base >= end);
+            let said = "a finished replacement that a broker puts in place; read as if it were there";
+            self.notices.push(Notice::new(&replacement.log, said));
+            let at = self.segments.partition_point(|segment| segment.base < base);
+            self.segments.insert(at, replacement);
+        }
+        Ok(())
+    }
+}
+
 /// Reads the log of `segment` from its start.
 pub(crate) fn open_scanner(segment: &Segment, depth: Depth) -> Result<Scanner<FileSource>, StorageError> {
     let options = ScanOptions { depth, base_offset: Some(segment.base), ..ScanOptions::default() };
@@ -324,17 +417,38 @@ pub(crate) fn open_scanner(segment: &Segment, depth: Depth) -> Result<Scanner<Fi
 
 pub(crate) fn open_scanner_with(segment: &Segment, options: ScanOptions) -> Result<Scanner<FileSource>, StorageError> {
     let error = |error: io::Error| StorageError::new(&segment.log, error);
-    let metadata = std::fs::metadata(&segment.log).map_err(error)?;
-    if !metadata.is_file() {
-        return Err(StorageError::new(&segment.log, StorageErrorKind::NotAFile));
-    }
-    let file = File::open(&segment.log).map_err(error)?;
+    let file = open_log(segment)?;
     let source = match options.depth {
         // A page holds the header; payloads are jumped over.
         Depth::Headers => FileSource::with_read_bytes(file, 4 << 10),
         Depth::Crc => FileSource::new(file),
     };
     Ok(Scanner::new(source.map_err(error)?, Position::ZERO, options))
+}
+
+/// Opens the log under the name it was listed by or, when a broker renamed it since, the one it has now:
+/// in place where it was about to be put there, `.deleted` where it was dropped and is not yet removed.
+fn open_log(segment: &Segment) -> Result<File, StorageError> {
+    let error = |error: io::Error| StorageError::new(&segment.log, error);
+    let open = |path: &Path| {
+        // Before opening: opening a pipe waits for its other end.
+        if !std::fs::metadata(path).map_err(error)?.is_file() {
+            return Err(StorageError::new(path, StorageErrorKind::NotAFile));
+        }
+        File::open(path).map_err(error)
+    };
+    let missing = match open(&segment.log) {
+        Err(error) if error.is_not_found() => error,
+        opened => return opened,
+    };
+    let later: &[FileState] = match segment.state() {
+        FileState::Live => &[FileState::Deleted],
+        FileState::Swap => &[FileState::Live, FileState::Deleted],
+        FileState::Deleted | FileState::Cleaned => &[],
+    };
+    let name = segment_file_name(segment.base, SegmentFileKind::Log);
+    let mut renamed = later.iter().map(|state| segment.log.with_file_name(name.clone() + state.suffix()));
+    renamed.find_map(|path| present(open(&path)).transpose()).unwrap_or(Err(missing))
 }
 
 /// Whether the index told the truth.

@@ -34,7 +34,8 @@ pub enum ReadStep<'a> {
         /// The bytes.
         damage: Damage,
     },
-    /// A segment that was listed is gone: a broker deleted it. Its offsets are skipped.
+    /// A segment that was listed is gone: a broker deleted it, or merged it with others. What the cleaner left of
+    /// it is found by listing the partition again; going on skips its offsets.
     Gone {
         /// Number of the segment.
         segment: usize,
@@ -204,9 +205,6 @@ impl<'p> LogReader<'p> {
             };
             let is_last = number + 1 == count;
             let Some(scanner) = self.open()? else {
-                if is_last {
-                    return Ok(ReadStep::End { segment: Some(number), position: Position::ZERO, tail: Tail::Clean });
-                }
                 self.segment_done = true;
                 return Ok(ReadStep::Gone { segment: number });
             };

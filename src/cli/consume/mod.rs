@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use self::merge::Cursor;
 use self::pieces::{Slot, format_all};
 pub(crate) use self::select::storage_problem;
-use self::select::{Selection, select};
+use self::select::{Selection, gone, select};
 use self::stream::{PartitionStream, StreamOptions};
 use crate::batch::Decompressor;
 use crate::cli::message::Message;
@@ -315,6 +315,7 @@ impl Consumer<'_> {
             on_corrupt: self.args.on_corrupt,
             max_batch_bytes: max_batch_bytes(self.args),
             follow: self.args.follow,
+            skip_gone: self.args.merge,
         }
     }
 
@@ -356,31 +357,49 @@ impl Consumer<'_> {
         ui: &mut Ui,
     ) -> anyhow::Result<(Flow, Option<Offset>)> {
         let mut said = Vec::new();
-        let opened = PartitionStream::open(partition, options, &mut |message| said.push(message));
-        show(&mut said, ui);
-        let mut stream = match opened {
-            Ok(stream) => stream,
-            Err(error) => return Ok((self.fail(&error, ui), None)),
-        };
+        let mut options = options;
+        let mut relisted: Option<Partition> = None;
+        let mut relistings = 0;
         loop {
-            let read = if self.slots.is_empty() {
-                self.read_batch(&mut stream, &mut said, progress, ui)
-            } else {
-                self.read_slots(&mut stream, &mut said, progress, ui)
-            };
+            let partition = relisted.as_ref().unwrap_or(partition);
+            let opened = PartitionStream::open(partition, options, &mut |message| said.push(message));
             show(&mut said, ui);
-            match read? {
-                Ok(BatchRead::Done) => {}
-                Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
-                Ok(BatchRead::End) => break,
-                Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+            let mut stream = match opened {
+                Ok(stream) => stream,
+                Err(error) => return Ok((self.fail(&error, ui), None)),
+            };
+            loop {
+                let read = if self.slots.is_empty() {
+                    self.read_batch(&mut stream, &mut said, progress, ui)
+                } else {
+                    self.read_slots(&mut stream, &mut said, progress, ui)
+                };
+                show(&mut said, ui);
+                match read? {
+                    Ok(BatchRead::Done) => {}
+                    Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
+                    Ok(BatchRead::End) => break,
+                    Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+                }
             }
+            if stream.is_damaged() {
+                self.outcome |= Outcome::Findings;
+            }
+            if !stream.is_outdated() {
+                let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
+                return Ok((flow, (!stream.is_stopped()).then(|| stream.position())));
+            }
+            // Segments were deleted or merged meanwhile: go on in those that are there now.
+            let next = stream.position();
+            options.range.start = Bound::At(next);
+            relistings += 1;
+            options.skip_gone = relistings == RELISTINGS_MAX;
+            let mut now = partition.clone();
+            if let Err(error) = now.refresh() {
+                return Ok((self.fail(&error, ui), Some(next)));
+            }
+            relisted = Some(now);
         }
-        if stream.is_damaged() {
-            self.outcome |= Outcome::Findings;
-        }
-        let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
-        Ok((flow, (!stream.is_stopped()).then(|| stream.position())))
     }
 
     /// One batch. The outer error is stdout's, the inner one the partition's.
@@ -492,6 +511,10 @@ impl Consumer<'_> {
     }
 
     fn fail(&mut self, error: &StorageError, ui: &mut Ui) -> Flow {
+        if error.is_not_found() {
+            gone(error).show(ui);
+            return Flow::GoOn;
+        }
         self.outcome |= Outcome::Failed;
         ui.error(storage_problem(error));
         if self.args.fail_fast { Flow::Stop } else { Flow::GoOn }
@@ -568,14 +591,17 @@ impl Consumer<'_> {
         loop {
             for (number, partition) in partitions.iter_mut().enumerate() {
                 let mut options = self.options(partition);
+                // Before the listing: what changes behind it is seen at the next look.
+                let stamp = Stamp::of(partition);
                 if let Some(known) = followed.get(number) {
-                    let (Some(next), true) = (known.next, known.stamp != Stamp::of(partition)) else { continue };
-                    if partition.refresh().is_err() {
+                    let (Some(next), true) = (known.next, known.stamp.is_fresh || known.stamp != stamp) else {
                         continue;
-                    }
+                    };
                     options.range.start = Bound::At(next);
                 }
-                let stamp = Stamp::of(partition);
+                if partition.refresh().is_err() && number < followed.len() {
+                    continue;
+                }
                 let (flow, next) = self.read(partition, options, &mut progress, ui)?;
                 let now = Followed { next, stamp };
                 match followed.get_mut(number) {
@@ -600,8 +626,12 @@ impl Consumer<'_> {
     }
 }
 
+/// How often one partition is listed again while its segments vanish under the reader; then they are skipped.
+const RELISTINGS_MAX: u32 = 100;
 /// How often a followed log is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// File times are no finer than this.
+const FILE_TIME_STEP_MAX: Duration = Duration::from_millis(50);
 /// Every how many looks the directories are listed again.
 const FOLLOW_LIST_EVERY: u64 = 20;
 
@@ -617,6 +647,8 @@ struct Followed {
 struct Stamp {
     listed: Option<SystemTime>,
     last: Option<(u64, Option<SystemTime>)>,
+    /// The directory changed just before: file times are coarse, so the next change may leave the same one.
+    is_fresh: bool,
 }
 
 impl Stamp {
@@ -626,7 +658,8 @@ impl Stamp {
             let metadata = std::fs::metadata(&segment.log).ok()?;
             Some((metadata.len(), metadata.modified().ok()))
         });
-        Stamp { listed, last }
+        let is_fresh = listed.is_some_and(|at| at.elapsed().is_ok_and(|age| age < FILE_TIME_STEP_MAX));
+        Stamp { listed, last, is_fresh }
     }
 }
 

@@ -79,6 +79,7 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
             if earlier.len() == 1 {
                 match opened[number].open_partition(name, path) {
                     Ok(partition) => selected.partitions.push(partition),
+                    Err(error) if error.is_not_found() => selected.messages.push(gone(&error)),
                     Err(error) => selected.failures.push(storage_problem(&error)),
                 }
             }
@@ -210,6 +211,11 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// What was listed and is not there any more: a running broker deleted it, which is no failure.
+pub fn gone(error: &StorageError) -> Message {
+    Message::warning("not_found", "deleted while it was about to be read").of(&error.path)
 }
 
 /// A storage error as a problem with its path apart.

@@ -33,6 +33,8 @@ pub struct StreamOptions {
     pub max_batch_bytes: usize,
     /// The log goes on: a torn end is only "not yet".
     pub follow: bool,
+    /// Skip segments that were deleted since they were listed; else they end the stream as outdated.
+    pub skip_gone: bool,
 }
 
 /// A batch with records that are wanted.
@@ -120,6 +122,8 @@ pub struct PartitionStream<'p> {
     damaged: bool,
     /// Damage ended it.
     stopped: bool,
+    /// The listing it started from is no longer true.
+    outdated: bool,
     done: bool,
     /// Offset above which a start is "beyond the end".
     asked_start: Option<Offset>,
@@ -143,6 +147,7 @@ impl<'p> PartitionStream<'p> {
             aborted: None,
             damaged: false,
             stopped: false,
+            outdated: false,
             done: false,
             asked_start: None,
         };
@@ -172,6 +177,11 @@ impl<'p> PartitionStream<'p> {
     /// Whether damage ended it before its end.
     pub const fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Whether it ended because segments are gone that were listed: the partition has to be listed again.
+    pub const fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// First offset that was not read yet.
@@ -303,10 +313,15 @@ impl<'p> PartitionStream<'p> {
                     break (segment, position, if in_order { from } else { Offset::new(i64::MIN) }, until);
                 }
                 Seen::Damage { segment, damage } => self.meet_damage(segment, &damage, messages),
-                Seen::Gone { segment } => {
+                Seen::Gone { segment } if self.options.skip_gone => {
                     let path = &self.partition.segments()[segment].log;
                     let text = "deleted while it was about to be read; its offsets are skipped";
                     messages(Message::warning("not_found", text).of(path));
+                }
+                Seen::Gone { .. } => {
+                    self.outdated = true;
+                    self.done = true;
+                    return Ok(None);
                 }
                 Seen::End { segment, position, tail } => {
                     self.meet_end(segment, position, tail, messages);
