@@ -239,35 +239,6 @@ fn log_of_small_records(path: &Path, bytes: usize) {
     file.into_inner().unwrap();
 }
 
-#[test]
-#[ignore = "a measurement: run with --release"]
-fn speed_of_a_gibibyte_of_small_records() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("00000000000000000000.log");
-    let only = std::env::var("ONLY").unwrap_or_default();
-    log_of_small_records(&path, 1 << 30);
-    let forms = [
-        ("kafka", DumpOptions { output: Output::Kafka, print_data_log: true, ..DumpOptions::default() }),
-        ("json batches", DumpOptions { output: Output::Json, ..DumpOptions::default() }),
-        ("json records", DumpOptions { output: Output::Json, level: dump::Level::Records, ..DumpOptions::default() }),
-        ("table batches", DumpOptions::default()),
-        ("summary", DumpOptions { summary: true, ..DumpOptions::default() }),
-    ];
-    for (name, options) in forms {
-        if !name.contains(&only) {
-            continue;
-        }
-        let options = DumpOptions { paths: vec![path.clone()], ..options };
-        for _ in 0..3 {
-            let start = std::time::Instant::now();
-            let mut out = std::fs::File::create("/dev/null").unwrap();
-            let outcome = dump::run(&options, &mut out, &mut |report| panic!("{report:?}")).unwrap();
-            assert_eq!(outcome.exit_code(), 0);
-            println!("{name}: {:?}", start.elapsed());
-        }
-    }
-}
-
 /// The lines of the tool's stderr in an order that does not depend on its hash maps, without its false gap.
 fn findings(stderr: &str) -> Vec<String> {
     let mut sections: Vec<Vec<&str>> = Vec::new();
@@ -285,10 +256,12 @@ fn findings(stderr: &str) -> Vec<String> {
 
 /// Runs the tool itself: `LOGDIR_KAFKA_LIBS` is the `libs` folder of a Kafka 4.3 installation.
 #[test]
-#[ignore = "needs Kafka 4.3 and a JVM"]
 fn every_option_prints_what_the_tool_prints() {
+    let Ok(libs) = std::env::var("LOGDIR_KAFKA_LIBS") else {
+        println!("skipped: no Kafka to compare with (set LOGDIR_KAFKA_LIBS, see .ci/kafka-setup)");
+        return;
+    };
     let _guard = WORKING_DIR.lock().unwrap();
-    let libs = std::env::var("LOGDIR_KAFKA_LIBS").unwrap();
     let temp = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let base = DumpOptions { output: Output::Kafka, ..DumpOptions::default() };
