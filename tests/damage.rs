@@ -197,3 +197,16 @@ fn bytes_in_front_of_a_log_do_not_hide_it() {
         assert!(Frame::parse(&bytes).is_err());
     }
 }
+
+#[test]
+fn garbage_behind_a_log_is_damage_and_no_torn_batch() {
+    for segment in segments() {
+        for garbage in [&[b'y'; 5_000][..], &[0x11; 300], &[0xff; 100], &[7; 20]] {
+            let bytes = [&segment.bytes[..], garbage].concat();
+            let walk = walk(&bytes, segment.base);
+            let label = format!("{}: {} bytes {:#04x}", segment.path.display(), garbage.len(), garbage[0]);
+            assert_eq!((&walk.entries, walk.complaints), (&segment.entries, 1), "{label}");
+            assert_eq!(walk.tail, Some(Tail::Clean), "{label}");
+        }
+    }
+}

@@ -422,11 +422,25 @@ impl<S: Source> Scanner<S> {
         if let Some(next) = self.search(at + 1, u64::MAX)? {
             return Ok(Verdict::Damage(self.damage(at, next, reason, false)?));
         }
-        if needed.is_some() && self.sound_but_for_length(at, available)? {
+        let starts_like_one = self.starts_like_an_entry(at, available)?;
+        if needed.is_some() && (!starts_like_one || self.sound_but_for_length(at, available)?) {
             let end = at + available;
             return Ok(Verdict::Damage(self.damage(at, end, reason, false)?));
         }
         Ok(Verdict::End(Tail::Torn { bytes: available, needed }))
+    }
+
+    /// Whether what is there of a cut entry could be the start of one: a crash cuts batches, it makes no garbage.
+    fn starts_like_an_entry(&mut self, at: u64, available: u64) -> io::Result<bool> {
+        let expectations = Expectations { max_len: u64::MAX, ..self.expectations() };
+        let window = self.source.window(at, HEADER_LEN)?;
+        let Some(prefix) = window.first_chunk::<PREFIX_LEN>() else { return Ok(true) };
+        if available >= HEADER_LEN as u64 {
+            return Ok(plausible(window, u64::MAX, &expectations).is_some());
+        }
+        let offset = Offset::new(i64::from_be_bytes(field::<0, 8, PREFIX_LEN>(prefix)));
+        let in_range = offset >= expectations.lowest && offset <= expectations.highest;
+        Ok(in_range && (0..=2).contains(&prefix[16].cast_signed()))
     }
 
     /// Whether all that remains is one batch whose checksum holds, so that only its length field is wrong.
