@@ -4,7 +4,7 @@
 //! so where one is missing or makes no sense, the headers of the segment are replayed instead
 //! (`ProducerStateManager`, `LogSegment.updateProducerState`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 
@@ -36,6 +36,31 @@ pub struct Aborted {
 impl From<AbortedTxn> for Aborted {
     fn from(txn: AbortedTxn) -> Self {
         Aborted { producer_id: txn.producer_id, first: txn.first_offset, last: txn.last_offset }
+    }
+}
+
+/// Aborted transactions of a stretch of log, to be asked for every batch of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AbortedTxns(HashMap<ProducerId, Vec<Aborted>>);
+
+impl AbortedTxns {
+    /// Whether a batch of this producer that starts at `offset` belongs to one of them.
+    pub fn holds(&self, producer_id: ProducerId, offset: Offset) -> bool {
+        let Some(of_producer) = self.0.get(&producer_id) else { return false };
+        // One after the other: a producer has one transaction at a time.
+        let next = of_producer.partition_point(|txn| txn.last < offset);
+        of_producer.get(next).is_some_and(|txn| txn.first <= offset)
+    }
+}
+
+impl FromIterator<Aborted> for AbortedTxns {
+    fn from_iter<I: IntoIterator<Item = Aborted>>(aborted: I) -> Self {
+        let mut by_producer: HashMap<ProducerId, Vec<Aborted>> = HashMap::new();
+        for txn in aborted {
+            by_producer.entry(txn.producer_id).or_default().push(txn);
+        }
+        by_producer.values_mut().for_each(|of_producer| of_producer.sort_by_key(|txn| txn.last));
+        AbortedTxns(by_producer)
     }
 }
 
@@ -94,7 +119,7 @@ impl<'p> Transactions<'p> {
     ///
     /// A transaction may end segments later; those are looked at only while one that was open at the end
     /// of this segment still is.
-    pub fn aborted_in(&mut self, number: usize) -> Result<Vec<Aborted>, StorageError> {
+    pub fn aborted_in(&mut self, number: usize) -> Result<AbortedTxns, StorageError> {
         let mut aborted = self.segment(number)?.aborted.clone();
         let mut open = self.segment(number)?.open.clone();
         let mut next = number + 1;
@@ -104,7 +129,7 @@ impl<'p> Transactions<'p> {
             open.retain(|producer, first| txns.open.get(producer) == Some(first));
             next += 1;
         }
-        Ok(aborted)
+        Ok(aborted.into_iter().collect())
     }
 
     fn segment(&mut self, number: usize) -> Result<&SegmentTxns, StorageError> {
@@ -284,4 +309,25 @@ fn read_marker(
     let Ok(frame) = Frame::parse(window) else { return Ok(None) };
     let Ok(FrameRecords::Batch(mut records)) = frame.records(decompressor) else { return Ok(None) };
     Ok(records.next().and_then(Result::ok).and_then(|record| ControlType::of_key(record.key?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_belongs_to_the_transaction_around_it_and_to_no_other() {
+        let txn = |producer, first, last| Aborted {
+            producer_id: ProducerId(producer),
+            first: Offset::new(first),
+            last: Offset::new(last),
+        };
+        let aborted: AbortedTxns = [txn(7, 20, 25), txn(7, 3, 9), txn(8, 5, 6)].into_iter().collect();
+        let cases = [(7, 2, false), (7, 3, true), (7, 9, true), (7, 10, false), (7, 22, true), (7, 26, false)];
+        for (producer, offset, expected) in cases {
+            assert_eq!(aborted.holds(ProducerId(producer), Offset::new(offset)), expected, "{producer} at {offset}");
+        }
+        assert!(aborted.holds(ProducerId(8), Offset::new(5)) && !aborted.holds(ProducerId(8), Offset::new(7)));
+        assert!(!aborted.holds(ProducerId(9), Offset::new(5)));
+    }
 }

@@ -13,7 +13,7 @@ use crate::cli::record_format::BatchContext;
 use crate::storage::fs::StorageError;
 use crate::storage::partition::{Notice, Partition};
 use crate::storage::reader::{LogReader, ReadStep};
-use crate::storage::transactions::{Aborted, Transactions};
+use crate::storage::transactions::{AbortedTxns, Transactions};
 use crate::types::{Codec, Offset, Position, TimestampMs, TopicPartition};
 
 /// What is wanted of a partition.
@@ -118,7 +118,7 @@ pub struct PartitionStream<'p> {
     start: Offset,
     /// First offset not wanted; the log's end is found by reading when it is [`Offset::MAX`].
     end: Offset,
-    aborted: Option<(usize, Vec<Aborted>)>,
+    aborted: Option<(usize, AbortedTxns)>,
     damaged: bool,
     /// Damage ended it.
     stopped: bool,
@@ -392,10 +392,7 @@ impl<'p> PartitionStream<'p> {
         if self.aborted.as_ref().is_none_or(|(of, _)| *of != segment) {
             self.aborted = Some((segment, self.transactions.aborted_in(segment)?));
         }
-        let aborted = self.aborted.as_ref().map(|(_, aborted)| aborted.as_slice()).unwrap_or_default();
-        Ok(aborted
-            .iter()
-            .any(|txn| txn.producer_id == producer_id && txn.first <= wanted.first && wanted.first <= txn.last))
+        Ok(self.aborted.as_ref().is_some_and(|(_, aborted)| aborted.holds(producer_id, wanted.first)))
     }
 
     fn meet_damage(&mut self, segment: usize, damage: &Damage, messages: &mut dyn FnMut(Message)) {
