@@ -101,6 +101,7 @@ pub struct Partition {
     segments: Vec<Segment>,
     checkpoints: Checkpoints,
     notices: Vec<Notice>,
+    is_whole: bool,
 }
 
 impl Partition {
@@ -110,8 +111,14 @@ impl Partition {
     pub fn open(dir: &Path, checkpoints: Checkpoints) -> Result<Partition, StorageError> {
         let name = dir_name(dir).and_then(|name| PartitionDirName::parse(&name).ok());
         let name = name.unwrap_or_else(|| PartitionDirName::live(TopicPartition::new(dir.display().to_string(), 0)));
-        let mut partition =
-            Partition { dir: dir.to_owned(), name, segments: Vec::new(), checkpoints, notices: Vec::new() };
+        let mut partition = Partition {
+            dir: dir.to_owned(),
+            name,
+            segments: Vec::new(),
+            checkpoints,
+            notices: Vec::new(),
+            is_whole: true,
+        };
         partition.list()?;
         Ok(partition)
     }
@@ -135,12 +142,14 @@ impl Partition {
             segments: vec![Segment { base: file.offset, log: log.to_owned(), log_len }],
             checkpoints: Checkpoints::default(),
             notices: Vec::new(),
+            is_whole: false,
         }))
     }
 
     fn list(&mut self) -> Result<(), StorageError> {
         let error = |error: io::Error| StorageError::new(&self.dir, error);
         let mut segments = Vec::new();
+        let mut indexes = Vec::new();
         for entry in std::fs::read_dir(&self.dir).map_err(error)? {
             let entry = entry.map_err(error)?;
             let file_name = entry.file_name();
@@ -156,6 +165,16 @@ impl Partition {
                     }
                     segments.push(Segment { base: file.offset, log: entry.path(), log_len: metadata.len() });
                 }
+                PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && file.state == FileState::Swap => {
+                    let said = "a compaction or split was cut short; a broker puts this file in place when it \
+                                starts, here it is left out";
+                    self.notices.push(Notice::new(entry.path(), said));
+                }
+                PartitionFile::Segment(file)
+                    if file.kind == SegmentFileKind::OffsetIndex && file.state == FileState::Live =>
+                {
+                    indexes.push((file.offset, entry.path()));
+                }
                 PartitionFile::NotAnOffset { .. } => {
                     let said = "not the name of a segment; a broker refuses to start over it";
                     self.notices.push(Notice::new(entry.path(), said));
@@ -164,6 +183,13 @@ impl Partition {
             }
         }
         segments.sort_by_key(|segment| segment.base);
+        indexes.sort();
+        for (base, path) in indexes {
+            if segments.binary_search_by_key(&base, |segment| segment.base).is_err() {
+                let said = "there is no log of this name; the offsets it held are skipped";
+                self.notices.push(Notice::new(path, said));
+            }
+        }
         self.segments = segments;
         Ok(())
     }
@@ -177,6 +203,11 @@ impl Partition {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether it is a directory, not one file of it.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// What the directory's name says.
