@@ -194,6 +194,10 @@ pub struct Scanner<S> {
     /// Offsets of the entry before, to know a copy of it.
     previous: Option<(Offset, Offset)>,
     epoch: LeaderEpoch,
+    /// Some entry in front was read: what is below the expected offset can be a copy.
+    read_any: bool,
+    /// One above the last offset of the copies right in front.
+    copied_to: Option<Offset>,
     /// Checksum work the search for a way on may still do; keeps crafted files from making it quadratic.
     search_budget: u64,
 }
@@ -220,6 +224,8 @@ impl<S: Source> Scanner<S> {
             expected: options.base_offset,
             previous: None,
             epoch: LeaderEpoch::NONE,
+            read_any: false,
+            copied_to: None,
             search_budget,
         }
     }
@@ -250,6 +256,14 @@ impl<S: Source> Scanner<S> {
         self.expected = expected;
         self.previous = None;
         self.epoch = LeaderEpoch::NONE;
+        self.read_any = false;
+        self.copied_to = None;
+    }
+
+    /// Stays at the start, knowing that everything up to `expected` was read elsewhere.
+    pub fn continue_from(&mut self, expected: Offset) {
+        self.seek(Position::ZERO, Some(expected));
+        self.read_any = true;
     }
 
     /// The next entry, damage, or the end; after the end, the end again (or more, if the source grew).
@@ -353,6 +367,8 @@ impl<S: Source> Scanner<S> {
         if doubt.is_none() {
             self.expected = Some(span.last.next());
             self.previous = Some((first, span.last));
+            self.read_any = true;
+            self.copied_to = None;
             if span.epoch >= self.epoch {
                 self.epoch = span.epoch;
             } else if span.epoch != LeaderEpoch::NONE {
@@ -372,11 +388,13 @@ impl<S: Source> Scanner<S> {
         }
         if first < expected {
             let next = self.first_offset_at(behind)?;
-            let seen = last < expected;
+            let seen = last < expected && self.read_any;
             let surplus = match next {
                 Some(next) => seen && next <= expected,
-                None => seen && self.previous == Some((first, last)),
+                // At the end only its neighbour tells: the entry it repeats, or copies it continues.
+                None => seen && (self.previous == Some((first, last)) || self.copied_to == Some(first)),
             };
+            self.copied_to = surplus.then(|| last.next());
             return Ok(doubt(None, surplus));
         }
         if named.is_some_and(|base| first < base) {

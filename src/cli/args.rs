@@ -13,6 +13,7 @@ use regex::Regex;
 use super::range::{self, OffsetArg, RangeError};
 use super::size::SizeStyle;
 use super::ui::{Problem, Settings};
+use crate::storage::properties;
 use crate::types::TimestampMs;
 
 /// Format of stdout.
@@ -176,48 +177,13 @@ fn is_log_dir(dir: &Path) -> bool {
 
 fn log_dirs_of_properties(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
-    let properties = Properties::parse(&bytes);
-    let dirs = properties.get("log.dirs").or_else(|| properties.get("log.dir")).map(split_dirs).unwrap_or_default();
+    let entries = properties::parse(&bytes).map_err(|error| Problem::new("malformed", error.to_string()).path(file))?;
+    let dirs = entries.get("log.dirs").or_else(|| entries.get("log.dir"));
+    let dirs = dirs.map(|dirs| split_dirs(dirs.as_bytes())).unwrap_or_default();
     if dirs.is_empty() {
         return Err(Problem::new("wrong_kind", "names no log.dirs").path(file).hint("name them with -d DIR").into());
     }
     Ok(dirs)
-}
-
-/// The settings of a `.properties` file, as `java.util.Properties` reads them, without `\u` escapes.
-#[derive(Debug, Clone, Default)]
-pub struct Properties(Vec<(Vec<u8>, Vec<u8>)>);
-
-impl Properties {
-    /// Reads the text of a file; lines that mean nothing are skipped, as Java does.
-    pub fn parse(text: &[u8]) -> Properties {
-        let mut pairs = Vec::new();
-        let mut logical: Vec<u8> = Vec::new();
-        for line in text.split(|byte| *byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
-            if logical.is_empty() && matches!(line.first(), None | Some(b'#' | b'!')) {
-                continue;
-            }
-            logical.extend_from_slice(line);
-            let slashes = logical.iter().rev().take_while(|byte| **byte == b'\\').count();
-            if slashes % 2 == 1 {
-                logical.pop();
-                continue;
-            }
-            let line = std::mem::take(&mut logical);
-            let at = line.iter().position(|byte| matches!(byte, b'=' | b':' | b' ' | b'\t')).unwrap_or(line.len());
-            let (key, value) = line.split_at(at);
-            let value = value.trim_ascii_start();
-            let value = value.strip_prefix(b"=").or_else(|| value.strip_prefix(b":")).unwrap_or(value).trim_ascii();
-            pairs.push((key.to_vec(), value.to_vec()));
-        }
-        Properties(pairs)
-    }
-
-    /// The value of `key`; of several, the last, as Java does.
-    pub fn get(&self, key: &str) -> Option<&[u8]> {
-        self.0.iter().rev().find(|pair| pair.0 == key.as_bytes()).map(|pair| pair.1.as_slice())
-    }
 }
 
 /// One `-t`: names, or a pattern after `re:`.
@@ -269,6 +235,7 @@ mod tests {
         for (text, expected) in [
             ("log.dirs=/a,/b", Some(&["/a", "/b"][..])),
             ("# log.dirs=/x\r\n  log.dirs = /a , \\\n   /b\r\n", Some(&["/a", "/b"])),
+            ("log.dirs=/k\\u0061fka, /b ", Some(&["/kafka", "/b"])),
             ("log.dir:/tmp/kafka-logs", Some(&["/tmp/kafka-logs"])),
             ("log.dir=/a\nlog.dirs=/b\nlog.dirs=/c", Some(&["/c"])),
             ("node.id=1", None),

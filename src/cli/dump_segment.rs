@@ -6,14 +6,10 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::args::{GlobalArgs, OutputFormat, offset_arg};
-use super::consume::storage_problem;
 use super::dump::{DumpOptions, FileKind, Level, Output, Report, Selection, Severity};
-use super::range::{Bound, OffsetArg, OffsetRange, Offsets};
+use super::range::{Bound, OffsetArg, Offsets};
 use super::ui::{Problem, Ui};
 use super::{Outcome, dump, man, size};
-use crate::storage::log_dir::open_partition_dir;
-use crate::storage::partition::Partition;
-use crate::types::Offset;
 
 /// Print batches and records of segment, index, snapshot and checkpoint files
 ///
@@ -22,7 +18,10 @@ use crate::types::Offset;
 #[command(before_long_help = man::examples("dump-segment"))]
 pub struct DumpSegmentArgs {
     /// Files, partition directories, log directories or globs
-    #[arg(value_name = "PATH", required_unless_present = "files")]
+    ///
+    /// Of a directory the files in use are read; .deleted, .cleaned and .swap files when named. With a
+    /// selection of batches only its logs are, and of these those that may hold one.
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "dir", "properties"])]
     pub paths: Vec<PathBuf>,
     /// Files, as a comma list (kafka-dump-log.sh)
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -31,9 +30,11 @@ pub struct DumpSegmentArgs {
     #[arg(long = "as", value_name = "KIND", hide_short_help = true, value_parser = file_kind())]
     pub kind: Option<FileKind>,
     /// Only batches with offsets in this range: 5, 5:10, -10, @-1h, ... (see consume)
+    ///
+    /// With --records only the records in it. A time selects by the timestamps of records.
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true, value_parser = offset_arg)]
     pub offset: Vec<OffsetArg>,
-    /// Stop after N rows of each file
+    /// Stop after N rows
     #[arg(short, long, value_name = "N", aliases = ["max-messages", "num"])]
     pub count: Option<u64>,
     /// One row per batch (default)
@@ -107,7 +108,13 @@ pub struct DumpSegmentArgs {
 impl DumpSegmentArgs {
     /// The range to show.
     pub fn offsets(&self) -> anyhow::Result<Offsets> {
-        Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")).into())
+        let offsets = Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")))?;
+        if offsets.ranges().any(|range| range.start == Bound::Stored) {
+            return Err(Problem::usage("--offset: 'stored' is a group's committed offset, and a file has none")
+                .hint("give a number, -N, start, end or @TIME (see logdir consume --help)")
+                .into());
+        }
+        Ok(offsets)
     }
 
     /// Everything named, in the order given, `--files` last.
@@ -135,9 +142,15 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
         Some(OutputFormat::Table) | None => Output::Table,
         Some(OutputFormat::Tsv) => return Err(Problem::usage("dump-segment has no tsv; use --json").into()),
     };
-    let offsets = args.offsets()?;
-    let paths: Vec<PathBuf> = args.all_paths().cloned().collect();
-    let mut options = DumpOptions {
+    refuse_without_effect(args, output)?;
+    let named_dirs = !global.dir.is_empty() || global.properties.is_some();
+    let mut paths: Vec<PathBuf> = args.all_paths().cloned().collect();
+    if paths.is_empty() {
+        paths = global.log_dirs()?;
+    } else if named_dirs {
+        return Err(Problem::usage("a PATH and -d or -F both say what to dump").hint("leave one of them out").into());
+    }
+    let options = DumpOptions {
         paths,
         output,
         level: if args.records { Level::Records } else { Level::Batches },
@@ -156,6 +169,8 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
             key: args.key.as_ref().map(|key| key.as_encoded_bytes().to_vec()),
             ..Selection::default()
         },
+        ranges: args.offsets()?,
+        fail_fast: args.fail_fast,
         count: args.count,
         hex: args.hex,
         summary: args.summary,
@@ -164,68 +179,36 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
         no_header: args.no_header,
         exact_bytes: global.bytes,
     };
-    let range = offsets.for_partition(0);
-    if !is_relative(range) {
-        select_range(&mut options.select, range, None)?;
-        return dump_all(&options, ui);
-    }
-    // Counted from a log's start or end, which differ from path to path.
-    let mut outcome = Outcome::Done;
-    for path in std::mem::take(&mut options.paths) {
-        let partition = if path.is_dir() {
-            open_partition_dir(&path).map(|(partition, _)| Some(partition))
-        } else {
-            Partition::of_file(&path)
-        };
-        let bounds = match partition {
-            Ok(Some(partition)) => partition.log_end().map(|end| (partition.log_start(), end)),
-            Ok(None) => {
-                let text = "a range counted from the start or end needs a .log file or a partition directory";
-                return Err(Problem::usage(text).path(path).into());
-            }
-            Err(error) => Err(error),
-        };
-        match bounds {
-            Ok(bounds) => {
-                select_range(&mut options.select, range, Some(bounds))?;
-                options.paths = vec![path];
-                outcome |= dump_all(&options, ui)?;
-            }
-            Err(error) => {
-                ui.error(storage_problem(&error));
-                outcome |= Outcome::Failed;
-            }
-        }
-    }
-    Ok(outcome)
+    dump_all(&options, ui)
 }
 
-fn is_relative(range: OffsetRange) -> bool {
-    let counted = |bound| matches!(bound, Bound::FromStart(_) | Bound::FromEnd(_));
-    counted(range.start) || counted(range.end) || range.start == Bound::LogEnd
-}
-
-/// Puts a range into the selection; `bounds` are the log's start and end, where the range counts from them.
-fn select_range(select: &mut Selection, range: OffsetRange, bounds: Option<(Offset, Offset)>) -> anyhow::Result<()> {
-    let (start, end) = bounds.unwrap_or((Offset::ZERO, Offset::MAX));
-    let step = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let offset = |bound: Bound| match bound {
-        Bound::At(offset) => Some(offset.get()),
-        Bound::FromStart(count) => Some(start.get().saturating_add(step(count))),
-        Bound::FromEnd(count) => Some(end.get().saturating_sub(step(count))),
-        Bound::LogStart | Bound::LogEnd | Bound::Stored | Bound::Timestamp(_) => None,
-    };
-    let time = |bound: Bound| match bound {
-        Bound::Timestamp(at_ms) => Some(at_ms),
-        _ => None,
-    };
-    if range.start == Bound::Stored || range.end == Bound::Stored {
-        return Err(Problem::usage("a file has no committed offset; 'stored' is for consume").into());
+/// Kafka's text is that of whole files, as its tool prints them, and other forms have their own limits: what
+/// would have no effect is refused.
+fn refuse_without_effect(args: &DumpSegmentArgs, output: Output) -> anyhow::Result<()> {
+    let selects = args.producer_id.is_some()
+        || args.leader_epoch.is_some()
+        || args.transactional
+        || args.control
+        || args.key.is_some();
+    let given = |options: &[(bool, &'static str)]| options.iter().find(|(given, _)| *given).map(|(_, name)| *name);
+    let in_kafka = [
+        (!args.offset.is_empty(), "--offset"),
+        (args.count.is_some(), "--count"),
+        (args.records, "--records"),
+        (args.hex, "--hex"),
+        (args.summary, "--summary"),
+        (selects, "a selection of batches"),
+    ];
+    if output == Output::Kafka
+        && let Some(name) = given(&in_kafka)
+    {
+        let text = format!("--output kafka prints whole files, as kafka-dump-log.sh does; {name} has no effect on it");
+        let hint = "leave one of them out; --print-data-log shows records in Kafka's text, --max-bytes ends it early";
+        return Err(Problem::usage(text).hint(hint).into());
     }
-    select.offset_from = if range.start == Bound::LogEnd { Some(end.get()) } else { offset(range.start) };
-    select.offset_to = offset(range.end);
-    select.time_from_ms = time(range.start);
-    select.time_to_ms = time(range.end);
+    if args.hex && output == Output::Json {
+        return Err(Problem::usage("--hex is for people; it has no JSON").hint("use --json without --hex").into());
+    }
     Ok(())
 }
 

@@ -52,6 +52,12 @@ impl OffsetRange {
     /// The whole log.
     pub const ALL: OffsetRange = OffsetRange { start: Bound::LogStart, end: Bound::LogEnd };
 
+    /// Whether an end of it counts from the log's start or end.
+    pub fn is_counted(&self) -> bool {
+        let counted = |bound| matches!(bound, Bound::FromStart(_) | Bound::FromEnd(_));
+        counted(self.start) || counted(self.end) || self.start == Bound::LogEnd
+    }
+
     /// Whether the range has no end of its own, so that `--follow` may go on past the log end.
     pub fn is_open(&self) -> bool {
         self.end == Bound::LogEnd

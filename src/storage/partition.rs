@@ -106,6 +106,7 @@ pub struct Partition {
     segments: Vec<Segment>,
     checkpoints: Checkpoints,
     notices: Vec<Notice>,
+    is_whole: bool,
 }
 
 impl Partition {
@@ -115,8 +116,14 @@ impl Partition {
     pub fn open(dir: &Path, checkpoints: Checkpoints) -> Result<Partition, StorageError> {
         let name = dir_name(dir).and_then(|name| PartitionDirName::parse(&name).ok());
         let name = name.unwrap_or_else(|| PartitionDirName::live(TopicPartition::new(dir.display().to_string(), 0)));
-        let mut partition =
-            Partition { dir: dir.to_owned(), name, segments: Vec::new(), checkpoints, notices: Vec::new() };
+        let mut partition = Partition {
+            dir: dir.to_owned(),
+            name,
+            segments: Vec::new(),
+            checkpoints,
+            notices: Vec::new(),
+            is_whole: true,
+        };
         partition.list()?;
         Ok(partition)
     }
@@ -140,12 +147,14 @@ impl Partition {
             segments: vec![Segment { base: file.offset, log: log.to_owned(), log_len }],
             checkpoints: Checkpoints::default(),
             notices: Vec::new(),
+            is_whole: false,
         }))
     }
 
     fn list(&mut self) -> Result<(), StorageError> {
         let mut listing = Listing::steady(&self.dir)?;
         listing.put_replacements_in_place()?;
+        listing.notice_orphans();
         self.segments = listing.segments;
         self.notices = listing.notices;
         Ok(())
@@ -159,6 +168,11 @@ impl Partition {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether it is a directory, not one file of it.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// What the directory's name says.
@@ -306,6 +320,8 @@ struct Listing {
     replacements: Vec<Segment>,
     /// Lowest base offset of an unfinished replacement.
     cleaned: Option<Offset>,
+    /// Offset indexes in use.
+    indexes: Vec<(Offset, PathBuf)>,
     notices: Vec<Notice>,
 }
 
@@ -348,6 +364,11 @@ impl Listing {
             let entry = entry.map_err(error)?;
             match PartitionFile::parse(&entry.file_name()) {
                 PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log => listing.add(&entry, file),
+                PartitionFile::Segment(file)
+                    if file.kind == SegmentFileKind::OffsetIndex && file.state == FileState::Live =>
+                {
+                    listing.indexes.push((file.offset, entry.path()));
+                }
                 PartitionFile::NotAnOffset { .. } => {
                     let said = "not the name of a segment; a broker refuses to start over it";
                     listing.notices.push(Notice::new(entry.path(), said));
@@ -358,6 +379,17 @@ impl Listing {
         listing.segments.sort_by_key(|segment| segment.base);
         listing.replacements.sort_by_key(|segment| segment.base);
         Ok(listing)
+    }
+
+    /// Says which indexes have lost their log.
+    fn notice_orphans(&mut self) {
+        self.indexes.sort();
+        for (base, path) in std::mem::take(&mut self.indexes) {
+            if self.segments.binary_search_by_key(&base, |segment| segment.base).is_err() {
+                let said = "there is no log of this name; the offsets it held are skipped";
+                self.notices.push(Notice::new(path, said));
+            }
+        }
     }
 
     fn add(&mut self, entry: &DirEntry, file: SegmentFileName) {

@@ -182,7 +182,7 @@ impl<'p> LogReader<'p> {
             };
             // Segments do not overlap: what the one before already held is out of place in this one.
             if let Some(expected) = self.expected {
-                scanner.seek(Position::ZERO, Some(expected));
+                scanner.continue_from(expected);
             }
             self.scanner = Some(scanner);
         }

@@ -2,5 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod consume;
+mod dump_segment;
 mod manners;
+mod memory;
 mod support;

@@ -20,7 +20,7 @@ use crate::batch::Decompressor;
 use crate::cli::message::Message;
 use crate::storage::fs::StorageError;
 use crate::storage::partition::Partition;
-use crate::types::Offset;
+use crate::types::{Offset, TimestampMs};
 
 use crate::cli::args::{GlobalArgs, OutputFormat, TopicArg, offset_arg};
 use crate::cli::filter::{FilterArgs, RecordFilter};
@@ -73,8 +73,9 @@ fn property(text: &str) -> Result<String, ConsoleError> {
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("consume"), after_long_help = FORMAT_HELP)]
 pub struct ConsumeArgs {
-    /// Partition directories, log directories or .log files, instead of -d -t -p
+    /// Partition directories, log directories or .log files, instead of -d
     ///
+    /// -t and -p choose among them.
     /// Stray, future and deleted directories and .deleted, .cleaned and .swap files are read when named.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
@@ -193,7 +194,15 @@ to {little8}, {byte}, {bool}. Escapes: \\n \\t \\r \\0 \\\\ \\xHH. No newline is
 impl ConsumeArgs {
     /// The range of each partition.
     pub fn offsets(&self) -> anyhow::Result<Offsets> {
-        Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")).into())
+        let offsets = Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")))?;
+        if offsets.ranges().any(|range| range.start == Bound::Stored) {
+            return Err(Problem::usage(
+                "--offset: 'stored' is a group's committed offset, and consume reads for no group",
+            )
+            .hint("give a number, -N, start, end or @TIME (see --help)")
+            .into());
+        }
+        Ok(offsets)
     }
 
     /// The format the options ask for; `table` is how tables go to this stdout.
@@ -233,6 +242,10 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if args.merge && args.follow {
         return Err(Problem::usage("--merge needs the end of every partition, --follow has none").into());
     }
+    if !args.paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
+        return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
+    }
+    let offsets = args.offsets()?;
     let format = args.record_format(global.output(), ui.table_style())?;
     let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
     let selection = Selection {
@@ -244,7 +257,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     };
     let selected = select(&selection)?;
     let mut consumer = Consumer {
-        offsets: args.offsets()?,
+        offsets,
         args,
         formatter: Formatter::new(format, ui.time_text()),
         filter: args.filter.filter(),
@@ -377,16 +390,20 @@ impl Consumer<'_> {
                 show(&mut said, ui);
                 match read? {
                     Ok(BatchRead::Done) => {}
-                    Ok(BatchRead::Stop) => return Ok((Flow::Stop, Some(stream.position()))),
+                    // Enough was printed; damage in front of it was met all the same.
+                    Ok(BatchRead::Stop) => {
+                        self.count_damage(&stream);
+                        return Ok((Flow::Stop, Some(stream.position())));
+                    }
                     Ok(BatchRead::End) => break,
-                    Err(error) => return Ok((self.fail(&error, ui), Some(stream.position()))),
+                    Err(error) => {
+                        self.count_damage(&stream);
+                        return Ok((self.fail(&error, ui), Some(stream.position())));
+                    }
                 }
             }
-            if stream.is_damaged() {
-                self.outcome |= Outcome::Findings;
-            }
+            let flow = self.count_damage(&stream);
             if !stream.is_outdated() {
-                let flow = if stream.is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn };
                 return Ok((flow, (!stream.is_stopped()).then(|| stream.position())));
             }
             // Segments were deleted or merged meanwhile: go on in those that are there now.
@@ -400,6 +417,15 @@ impl Consumer<'_> {
             }
             relisted = Some(now);
         }
+    }
+
+    /// Puts the stream's damage into the outcome; says whether that is the end of it all.
+    fn count_damage(&mut self, stream: &PartitionStream<'_>) -> Flow {
+        if !stream.is_damaged() {
+            return Flow::GoOn;
+        }
+        self.outcome |= Outcome::Findings;
+        if self.args.fail_fast { Flow::Stop } else { Flow::GoOn }
     }
 
     /// One batch. The outer error is stdout's, the inner one the partition's.
@@ -445,7 +471,6 @@ impl Consumer<'_> {
         };
         if let Some(message) = bad {
             stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
-            self.outcome |= Outcome::Findings;
         }
         Ok(Ok(if self.left == 0 { BatchRead::Stop } else { BatchRead::Done }))
     }
@@ -499,7 +524,6 @@ impl Consumer<'_> {
             let ends_here = stop && !bad.is_empty();
             for (message, behind) in bad {
                 stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
-                self.outcome |= Outcome::Findings;
             }
             if ends_here {
                 end = Ok(BatchRead::End);
@@ -535,45 +559,54 @@ impl Consumer<'_> {
         }
         // Earliest first; partitions are in order, so their number settles equal timestamps.
         let mut heads = BinaryHeap::new();
-        for (number, cursor) in cursors.iter_mut().enumerate() {
-            match cursor.peek(&mut self.decompressor, &mut |message| said.push(message)) {
-                Ok(Some((timestamp_ms, _))) => heads.push(Reverse((timestamp_ms, number))),
-                Ok(None) => {}
-                Err(error) => {
-                    self.fail(&error, ui);
-                }
+        for number in 0..cursors.len() {
+            if self.push_head(&mut cursors, number, &mut heads, ui) == Flow::Stop {
+                break;
             }
         }
-        while let Some(Reverse((_, number))) = heads.pop() {
-            let cursor = &mut cursors[number];
-            if let Some((batch, record)) = cursor.take()
+        while self.left > 0
+            && let Some(Reverse((_, number))) = heads.pop()
+        {
+            if let Some((batch, record)) = cursors[number].take()
                 && self.filter.matches(&record)
             {
-                if self.left == 0 {
-                    break;
-                }
                 self.left -= 1;
                 self.formatter.begin_batch(&batch);
                 self.formatter.write(Row { batch: &batch, record: &record }, ui.out().buffer());
                 let pipe = if self.args.unbuffered { ui.out().send()? } else { ui.out().drain()? };
-                if pipe == Pipe::Closed {
+                if pipe == Pipe::Closed || self.left == 0 {
                     break;
                 }
             }
-            match cursor.peek(&mut self.decompressor, &mut |message| said.push(message)) {
-                Ok(Some((timestamp_ms, _))) => heads.push(Reverse((timestamp_ms, number))),
-                Ok(None) => {}
-                Err(error) => {
-                    self.fail(&error, ui);
-                }
+            if self.push_head(&mut cursors, number, &mut heads, ui) == Flow::Stop {
+                break;
             }
-            show(&mut said, ui);
         }
-        show(&mut said, ui);
-        if cursors.iter().any(|cursor| cursor.stream().is_damaged()) {
-            self.outcome |= Outcome::Findings;
+        for cursor in &cursors {
+            self.count_damage(cursor.stream());
         }
         Ok(())
+    }
+
+    /// Puts the next record of cursor `number` among the heads. A cursor at its end, or at a file that
+    /// cannot be read, has none.
+    fn push_head(
+        &mut self,
+        cursors: &mut [Cursor<'_>],
+        number: usize,
+        heads: &mut BinaryHeap<Reverse<(TimestampMs, usize)>>,
+        ui: &mut Ui,
+    ) -> Flow {
+        let cursor = &mut cursors[number];
+        let mut said = Vec::new();
+        let peeked = cursor.peek(&mut self.decompressor, &mut |message| said.push(message));
+        show(&mut said, ui);
+        match peeked {
+            Ok(Some((timestamp_ms, _))) => heads.push(Reverse((timestamp_ms, number))),
+            Ok(None) => {}
+            Err(error) => return self.fail(&error, ui),
+        }
+        if cursor.stream().is_damaged() && self.args.fail_fast { Flow::Stop } else { Flow::GoOn }
     }
 
     /// Reads to the end, then again whatever came, until stdout closes, the count is reached or a signal comes.

@@ -1,6 +1,6 @@
 //! Which partitions a command reads: by path, or by topic and partition in log directories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::TopicArg;
@@ -50,10 +50,10 @@ impl Selected {
 pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     let mut selected = Selected::default();
     let mut found: BTreeMap<TopicPartition, Vec<PathBuf>> = BTreeMap::new();
-    let mut topics_seen: BTreeMap<String, ()> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut log_dirs = Vec::new();
     for path in wanted.paths {
-        if let Err(error) = name_path(path, wanted, &mut selected, &mut log_dirs) {
+        if let Err(error) = name_path(path, wanted, &mut selected, &mut log_dirs, &mut seen) {
             selected.failures.push(Problem::of(&error));
         }
     }
@@ -70,8 +70,11 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     for (number, log_dir) in opened.iter().enumerate() {
         selected.notices(log_dir.notices());
         for (name, path) in log_dir.partitions() {
-            topics_seen.insert(name.topic_partition.topic.clone(), ());
-            if name.kind != DirKind::Live || !is_wanted(&name.topic_partition, wanted)? {
+            if name.kind != DirKind::Live {
+                continue;
+            }
+            seen.insert(name.topic_partition.clone());
+            if !is_wanted(&name.topic_partition, wanted)? {
                 continue;
             }
             let earlier = found.entry(name.topic_partition.clone()).or_default();
@@ -92,15 +95,46 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     }
     if wanted.paths.is_empty() || !log_dirs.is_empty() {
         selected.partitions.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
-        missing_topics(wanted, &topics_seen, &log_dirs)?;
+    }
+    let places = if wanted.paths.is_empty() { wanted.log_dirs } else { wanted.paths };
+    // A directory that cannot be read is the reason why a topic is missing, not one more problem.
+    if selected.failures.is_empty() {
+        missing_topics(wanted, &seen, places)?;
     }
     if selected.partitions.is_empty() && selected.failures.is_empty() {
-        let dirs: Vec<_> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
-        return Err(Problem::new("not_found", format!("no partition of that kind in {}", dirs.join(", ")))
-            .hint("name a topic with -t, internal ones with --include-internal too")
-            .into());
+        return Err(nothing_selected(wanted, &seen, places).into());
     }
     Ok(selected)
+}
+
+/// Why there is nothing to read, though everything named is there.
+fn nothing_selected(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, places: &[PathBuf]) -> Problem {
+    let dirs = joined(places);
+    let of_topic = |name: &&TopicPartition| {
+        wanted.topics.is_empty() || wanted.topics.iter().any(|topic| topic.matches(&name.topic))
+    };
+    let by_topic: Vec<_> = seen.iter().filter(of_topic).collect();
+    let shown = |names: &mut dyn Iterator<Item = String>| names.take(20).collect::<Vec<_>>().join(" ");
+    if seen.is_empty() {
+        return Problem::new("not_found", format!("no partitions in {dirs}"))
+            .hint("a log directory holds directories named NAME-N, such as orders-0");
+    }
+    if by_topic.is_empty() {
+        let topics: BTreeSet<_> = seen.iter().map(|name| name.topic.clone()).collect();
+        return Problem::new("not_found", format!("no topic in {dirs} matches"))
+            .hint(format!("there are: {}", shown(&mut topics.into_iter())));
+    }
+    if !wanted.internal && by_topic.iter().all(|name| name.is_internal()) {
+        return Problem::new("not_found", format!("only internal topics match in {dirs}"))
+            .hint("read them with --include-internal; their records are not text");
+    }
+    let there =
+        shown(&mut by_topic.iter().filter(|name| wanted.internal || !name.is_internal()).map(ToString::to_string));
+    Problem::new("not_found", format!("no partition in {dirs} has that number")).hint(format!("there are: {there}"))
+}
+
+fn joined(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn is_wanted(name: &TopicPartition, wanted: &Selection<'_>) -> anyhow::Result<bool> {
@@ -133,6 +167,7 @@ fn name_path(
     wanted: &Selection<'_>,
     selected: &mut Selected,
     log_dirs: &mut Vec<PathBuf>,
+    seen: &mut BTreeSet<TopicPartition>,
 ) -> anyhow::Result<()> {
     let metadata = std::fs::metadata(path).map_err(|error| storage_problem(&StorageError::new(path, error)))?;
     let partition = if metadata.is_file() {
@@ -158,7 +193,10 @@ fn name_path(
     if name.is_internal() && !wanted.internal {
         return Err(refuse_internal(&name.topic).into());
     }
-    selected.partitions.push(partition);
+    seen.insert(name.clone());
+    if is_wanted(name, wanted)? {
+        selected.partitions.push(partition);
+    }
     Ok(())
 }
 
@@ -179,20 +217,21 @@ fn is_partition_dir(path: &Path) -> bool {
 }
 
 /// A topic that was named and is nowhere is an error that names the nearest.
-fn missing_topics(wanted: &Selection<'_>, seen: &BTreeMap<String, ()>, log_dirs: &[PathBuf]) -> anyhow::Result<()> {
+fn missing_topics(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, places: &[PathBuf]) -> anyhow::Result<()> {
     let names = wanted.topics.iter().filter_map(|topic| match topic {
         TopicArg::Names(names) => Some(names),
         TopicArg::Pattern(_) => None,
     });
-    let Some(name) = names.flatten().find(|name| !seen.contains_key(*name)) else { return Ok(()) };
-    let dirs: Vec<_> = log_dirs.iter().map(|dir| dir.display().to_string()).collect();
-    let count = seen.keys().filter(|topic| !topic.starts_with("__")).count();
-    let text = format!("topic '{name}' not found in {} ({count} topics)", dirs.join(", "));
-    let near = seen.keys().map(|topic| (distance(name, topic), topic)).min();
+    let topics: BTreeSet<&str> = seen.iter().map(|name| name.topic.as_str()).collect();
+    let Some(name) = names.flatten().find(|name| !topics.contains(name.as_str())) else { return Ok(()) };
+    let count = topics.iter().filter(|topic| !topic.starts_with("__")).count();
+    let plural = if count == 1 { "topic" } else { "topics" };
+    let text = format!("topic '{name}' not found in {} ({count} {plural})", joined(places));
+    let near = topics.iter().map(|topic| (distance(name, topic), *topic)).min();
     let hint = match near {
         Some((distance, topic)) if distance <= 1 + name.len() / 4 => format!("did you mean '{topic}'?"),
-        _ if seen.is_empty() => "there are no partition directories at all".to_owned(),
-        _ => format!("there are: {}", seen.keys().take(20).cloned().collect::<Vec<_>>().join(" ")),
+        _ if topics.is_empty() => "there are no partition directories at all".to_owned(),
+        _ => format!("there are: {}", topics.iter().take(20).copied().collect::<Vec<_>>().join(" ")),
     };
     Err(Problem::new("not_found", text).hint(hint).into())
 }

@@ -10,6 +10,7 @@ use crate::batch::{Decompressor, Frame, FrameRecords, PayloadError, RecordRef};
 use crate::cli::message::{Message, batch_code, payload_code};
 use crate::cli::range::{Bound, OffsetRange};
 use crate::cli::record_format::BatchContext;
+use crate::storage::evidence::{Contradiction, Evidence};
 use crate::storage::fs::StorageError;
 use crate::storage::partition::{Notice, Partition};
 use crate::storage::reader::{LogReader, ReadStep};
@@ -101,9 +102,12 @@ impl StreamBatch<'_> {
         let last = self.frame.last_offset();
         let base = self.frame.base_offset().unwrap_or(last);
         let text = format!("batch at position {position} (offsets {base}..={last}): {error}");
-        Message::error(payload_code(error), text)
-            .at(&partition.segments()[segment].log, position, Some(base))
-            .hint(format!("offsets {from}..={last} are not read; the next batch starts above {last}"))
+        Message::error(payload_code(error), text).at(&partition.segments()[segment].log, position, Some(base)).hint(
+            match from <= last {
+                true => format!("offsets {from}..={last} are not read; the next batch starts above {last}"),
+                false => format!("all offsets up to {last} are read; the next batch starts above {last}"),
+            },
+        )
     }
 }
 
@@ -114,19 +118,22 @@ pub struct PartitionStream<'p> {
     options: StreamOptions,
     reader: LogReader<'p>,
     transactions: Transactions<'p>,
+    /// First offset of the range.
+    range_start: Offset,
     /// First offset still wanted.
     start: Offset,
     /// First offset not wanted; the log's end is found by reading when it is [`Offset::MAX`].
     end: Offset,
     aborted: Option<(usize, AbortedTxns)>,
+    evidence: Evidence,
     damaged: bool,
     /// Damage ended it.
     stopped: bool,
     /// The listing it started from is no longer true.
     outdated: bool,
     done: bool,
-    /// Offset above which a start is "beyond the end".
-    asked_start: Option<Offset>,
+    /// Offsets that were asked for by number, and are still to be compared with the log's end.
+    asked: AskedOffsets,
 }
 
 impl<'p> PartitionStream<'p> {
@@ -142,21 +149,33 @@ impl<'p> PartitionStream<'p> {
             options,
             reader: LogReader::new(partition, Depth::Crc, max),
             transactions: Transactions::new(partition),
+            range_start: Offset::ZERO,
             start: Offset::ZERO,
             end: Offset::MAX,
             aborted: None,
+            // A log that is followed grows, and the files beside it with it.
+            evidence: if partition.is_whole() && !options.follow {
+                Evidence::of(partition)
+            } else {
+                Evidence::default()
+            },
             damaged: false,
             stopped: false,
             outdated: false,
             done: false,
-            asked_start: None,
+            asked: AskedOffsets::default(),
         };
         for notice in partition.notices() {
             messages(warning_of(notice));
         }
-        stream.find_end(messages)?;
-        stream.find_start(messages)?;
+        let visible = stream.visible_end(messages)?;
+        stream.find_end(visible.unwrap_or(Offset::MAX))?;
+        stream.find_start(visible.unwrap_or(Offset::MAX), messages)?;
+        stream.range_start = stream.start;
         stream.done = stream.start >= stream.end;
+        if let Some(visible) = visible {
+            stream.compare_with_end(visible, messages);
+        }
         if !stream.done {
             stream.reader.seek(stream.start)?;
         }
@@ -211,8 +230,7 @@ impl<'p> PartitionStream<'p> {
         Ok(Some(end))
     }
 
-    fn find_end(&mut self, messages: &mut dyn FnMut(Message)) -> Result<(), StorageError> {
-        let visible = self.visible_end(messages)?.unwrap_or(Offset::MAX);
+    fn find_end(&mut self, visible: Offset) -> Result<(), StorageError> {
         self.end = match self.options.range.end {
             Bound::LogEnd | Bound::Stored => visible,
             bound => self.resolve(bound, visible)?.unwrap_or(visible).min(visible),
@@ -220,18 +238,15 @@ impl<'p> PartitionStream<'p> {
         Ok(())
     }
 
-    fn find_start(&mut self, messages: &mut dyn FnMut(Message)) -> Result<(), StorageError> {
+    fn find_start(&mut self, visible: Offset, messages: &mut dyn FnMut(Message)) -> Result<(), StorageError> {
         let log_start = self.partition.log_start();
         let asked = match self.options.range.start {
             Bound::LogStart => log_start,
-            bound => {
-                let visible = self.end;
-                match self.resolve(bound, visible)? {
-                    Some(offset) => offset,
-                    // No record is that young: nothing to read, until one arrives.
-                    None => self.partition.log_end()?.min(visible),
-                }
-            }
+            bound => match self.resolve(bound, visible)? {
+                Some(offset) => offset,
+                // No record is that young: nothing to read, until one arrives.
+                None => self.partition.log_end()?.min(visible),
+            },
         };
         if let Bound::At(offset) = self.options.range.start
             && offset < log_start
@@ -240,7 +255,12 @@ impl<'p> PartitionStream<'p> {
             messages(Message::warning("out_of_range", text).of(self.partition.dir()));
         }
         self.start = asked.max(log_start);
-        self.asked_start = matches!(self.options.range.start, Bound::At(_)).then_some(self.start);
+        let number = |bound| match bound {
+            Bound::At(offset) => Some(offset),
+            _ => None,
+        };
+        let OffsetRange { start, end } = self.options.range;
+        self.asked = AskedOffsets { start: number(start), end: number(end) };
         Ok(())
     }
 
@@ -278,18 +298,40 @@ impl<'p> PartitionStream<'p> {
             }
             // The reader lends its buffer to the step; what is kept of it is plain numbers.
             let seen = match self.reader.next()? {
-                ReadStep::Entry { segment, entry } => Seen::Entry {
-                    segment,
-                    position: entry.position,
-                    doubt: entry.doubt,
-                    wanted: Wanted::of(&entry.frame),
-                },
-                ReadStep::Damage { segment, damage } => Seen::Damage { segment, damage },
+                ReadStep::Entry { segment, entry } => {
+                    let contradiction = if matches!(entry.doubt, Some(Doubt::OffsetOrder { .. })) {
+                        self.evidence.interrupt();
+                        None
+                    } else {
+                        let in_last = segment + 1 == self.partition.segments().len();
+                        self.evidence.contradiction(&entry.frame, entry.position, in_last)
+                    };
+                    Seen::Entry {
+                        segment,
+                        position: entry.position,
+                        doubt: entry.doubt,
+                        wanted: Wanted::of(&entry.frame),
+                        contradiction,
+                    }
+                }
+                ReadStep::Damage { segment, damage } => {
+                    self.evidence.interrupt();
+                    Seen::Damage { segment, damage }
+                }
                 ReadStep::Gone { segment } => Seen::Gone { segment },
                 ReadStep::End { segment, position, tail } => Seen::End { segment, position, tail },
             };
             match seen {
-                Seen::Entry { segment, position, doubt, wanted } => {
+                Seen::Entry { segment, position, doubt, wanted, contradiction } => {
+                    // Said before the end of the range is looked for: an offset that is too high is beyond it.
+                    if let Some(contradiction) = contradiction
+                        && wanted.last >= self.start
+                    {
+                        self.damaged = true;
+                        let path = &self.partition.segments()[segment].log;
+                        let text = format!("batch at position {position}: {contradiction}");
+                        messages(Message::error(contradiction.code(), text).at(path, position, Some(wanted.first)));
+                    }
                     if let Some(doubt) = doubt
                         && !self.accept_doubt(segment, position, &wanted, doubt, messages)
                     {
@@ -348,6 +390,15 @@ impl<'p> PartitionStream<'p> {
         self.stopped |= stop;
     }
 
+    /// Whether something in the log, between the batch that ends below `expected` and the one that starts at
+    /// `next`, lies in front of the range: then it is none of the reader's business.
+    ///
+    /// A whole log has nothing in front of it but what lies below its log start offset.
+    fn is_in_front(&self, next: Offset, expected: Option<Offset>) -> bool {
+        let whole = self.options.range.start == Bound::LogStart;
+        next <= self.range_start && !(whole && expected.is_none_or(|expected| expected >= self.range_start))
+    }
+
     /// Whether an entry out of place is to be read all the same.
     fn accept_doubt(
         &mut self,
@@ -357,12 +408,11 @@ impl<'p> PartitionStream<'p> {
         doubt: Doubt,
         messages: &mut dyn FnMut(Message),
     ) -> bool {
-        let next = match doubt {
-            Doubt::OffsetOrder { last, expected, .. } => last.next().max(expected),
-            Doubt::EpochFell { .. } => wanted.last.next(),
+        let (next, expected) = match doubt {
+            Doubt::OffsetOrder { last, expected, .. } => (last.next().max(expected), expected),
+            Doubt::EpochFell { .. } => (wanted.last.next(), wanted.first),
         };
-        // Batches in front of the range are none of the reader's business.
-        if next <= self.start {
+        if self.is_in_front(next, Some(expected)) {
             return false;
         }
         self.damaged = true;
@@ -396,8 +446,7 @@ impl<'p> PartitionStream<'p> {
     }
 
     fn meet_damage(&mut self, segment: usize, damage: &Damage, messages: &mut dyn FnMut(Message)) {
-        // Damage in front of the range is none of the reader's business: the next batch says how far it goes.
-        if damage.next.is_some_and(|next| next <= self.start) {
+        if damage.next.is_some_and(|next| self.is_in_front(next, damage.expected)) {
             return;
         }
         if damage.expected.is_some_and(|expected| expected >= self.end) {
@@ -438,7 +487,9 @@ impl<'p> PartitionStream<'p> {
             return;
         }
         self.done = true;
-        let Some(segment) = segment else { return };
+        let Some(segment) = segment else {
+            return self.compare_with_end(self.partition.log_start(), messages);
+        };
         let path = &self.partition.segments()[segment].log;
         let message = match tail {
             Tail::Clean => None,
@@ -456,21 +507,55 @@ impl<'p> PartitionStream<'p> {
         if let Some(message) = message {
             messages(message.at(path, position, self.reader.next_offset()));
         }
-        if let (Some(asked), Some(end)) = (self.asked_start, self.reader.next_offset())
-            && asked > end
-        {
-            let text = format!("offset {asked} is above the log end offset {end}; nothing to read");
-            messages(Message::warning("out_of_range", text).of(self.partition.dir()));
+        if let Some(end) = self.reader.next_offset() {
+            self.compare_with_end(end, messages);
         }
     }
+
+    /// Says, once, that the range goes beyond `end`, where what can be read ends. A log that is followed
+    /// has no end yet.
+    fn compare_with_end(&mut self, end: Offset, messages: &mut dyn FnMut(Message)) {
+        let AskedOffsets { start, end: asked_end } = std::mem::take(&mut self.asked);
+        if self.options.follow {
+            return;
+        }
+        let text = match (start, asked_end) {
+            (Some(start), _) if start > end => format!("offset {start} is above the end, {end}; nothing to read"),
+            (_, Some(asked)) if asked > end => format!("offset {asked} is above the end, {end}; reading up to there"),
+            _ => return,
+        };
+        messages(Message::warning("out_of_range", text).of(self.partition.dir()));
+    }
+}
+
+/// The numbers of a range, as given.
+#[derive(Debug, Clone, Copy, Default)]
+struct AskedOffsets {
+    start: Option<Offset>,
+    end: Option<Offset>,
 }
 
 /// What is kept of a step once its buffer is given back.
 enum Seen {
-    Entry { segment: usize, position: Position, doubt: Option<Doubt>, wanted: Wanted },
-    Damage { segment: usize, damage: Damage },
-    Gone { segment: usize },
-    End { segment: Option<usize>, position: Position, tail: Tail },
+    Entry {
+        segment: usize,
+        position: Position,
+        doubt: Option<Doubt>,
+        wanted: Wanted,
+        contradiction: Option<Contradiction>,
+    },
+    Damage {
+        segment: usize,
+        damage: Damage,
+    },
+    Gone {
+        segment: usize,
+    },
+    End {
+        segment: Option<usize>,
+        position: Position,
+        tail: Tail,
+    },
 }
 
 /// What decides whether a batch is wanted.
@@ -560,5 +645,84 @@ impl OwnedRecords {
             headers: crate::batch::Headers::of_parts(record.headers.0, bytes(&record.headers.1)),
             raw: &[],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// A copy of a partition with several segments, indexes, snapshots and epochs.
+    fn copied() -> (tempfile::TempDir, PathBuf) {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/transactions/data/txn-b-0");
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("txn-b-0");
+        std::fs::create_dir(&dir).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            std::fs::copy(entry.path(), dir.join(entry.file_name())).unwrap();
+        }
+        (temp, dir)
+    }
+
+    /// What `consume DIR` meets: records printed, whether it ends with 1, and what it says.
+    fn consumed(dir: &Path, on_corrupt: OnCorrupt) -> (usize, bool, Vec<Message>) {
+        let partition = Partition::open(dir, crate::storage::partition::Checkpoints::default()).unwrap();
+        let options = StreamOptions {
+            range: OffsetRange::ALL,
+            isolation: IsolationLevel::ReadUncommitted,
+            until_high_watermark: false,
+            control: true,
+            on_corrupt,
+            max_batch_bytes: 1 << 20,
+            follow: false,
+            skip_gone: false,
+        };
+        let mut said = Vec::new();
+        let mut decompressor = Decompressor::default();
+        let mut stream = PartitionStream::open(&partition, options, &mut |message| said.push(message)).unwrap();
+        let mut count = 0;
+        while let Some(batch) = stream.next(&mut |message| said.push(message)).unwrap() {
+            let records = batch.records(&mut decompressor).unwrap();
+            count += records.map_while(Result::ok).filter(|record| batch.wanted(record.offset)).count();
+        }
+        let damaged = stream.is_damaged();
+        (count, damaged, said)
+    }
+
+    #[test]
+    fn every_flipped_byte_of_the_last_segment_is_reported() {
+        let (_temp, dir) = copied();
+        let log = dir.join("00000000000000000134.log");
+        let sound = std::fs::read(&log).unwrap();
+        let (all, damaged, said) = consumed(&dir, OnCorrupt::Skip);
+        assert!(all > 100 && !damaged && said.is_empty(), "{all} {said:?}");
+        let mut starts = Vec::new();
+        let mut at = 0;
+        while at < sound.len() {
+            starts.push(at);
+            at += Frame::parse(&sound[at..]).unwrap().bytes().len();
+        }
+        let (mut flips, mut silent) = (0, Vec::new());
+        for at in 0..sound.len() {
+            let start = starts[starts.partition_point(|start| *start <= at) - 1];
+            // No checksum covers the first 17 bytes of a batch: there a change may go either way.
+            let masks: &[u8] = if at - start < 17 { &[0x55, 0x80, 0x02] } else { &[0x55] };
+            for mask in masks {
+                let mut bytes = sound.clone();
+                bytes[at] ^= mask;
+                std::fs::write(&log, &bytes).unwrap();
+                let (count, damaged, said) = consumed(&dir, OnCorrupt::Skip);
+                assert!(count <= all && count + 8 >= all, "byte {at}, mask {mask:#x}: {count} of {all} records");
+                flips += 1;
+                if !damaged {
+                    silent.push((start == *starts.last().unwrap(), at - start, said));
+                }
+            }
+        }
+        println!("{flips} flips, {} silent", silent.len());
+        // A length of the last batch that is too large makes it a torn write, which is the end of a log, and said.
+        assert!(silent.iter().all(|(last, at, said)| *last && (8..12).contains(at) && !said.is_empty()), "{silent:?}");
     }
 }

@@ -30,6 +30,9 @@ pub(super) fn dump(
     let mut decompressor = Decompressor::with_cap(options.max_batch_bytes);
     let mut left = options.count.unwrap_or(u64::MAX);
     for input in inputs.iter().filter(|input| input.kind.is_some_and(|kind| kind.has_batches())) {
+        if telling.is_over(options) {
+            break;
+        }
         if inputs.len() > 1 {
             writeln!(out, "{}", input.path.display())?;
         }
@@ -39,7 +42,8 @@ pub(super) fn dump(
             }
             match event {
                 Event::Batch { position, frame, wrong, .. } => {
-                    if options.select.key.is_some() && !super::rows::holds_selected(options, &frame, &mut decompressor)
+                    if input.select.key.is_some()
+                        && !super::rows::holds_selected(&input.select, &frame, &mut decompressor)
                     {
                         return Ok(Flow::On);
                     }

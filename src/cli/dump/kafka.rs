@@ -187,6 +187,9 @@ pub(super) fn dump(
         buffers: Vec::new(),
     };
     for input in inputs {
+        if kafka.telling.is_over(options) {
+            break;
+        }
         kafka.file(input)?;
     }
     kafka.out.finish()?;

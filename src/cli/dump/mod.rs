@@ -28,6 +28,7 @@ pub use paths::FileKind;
 pub use selection::Selection;
 
 use crate::cli::message::{batch_code, payload_code};
+use crate::cli::range::Offsets;
 use crate::storage::fs::{StorageError, StorageErrorKind};
 
 /// Form of the output.
@@ -77,6 +78,10 @@ pub struct DumpOptions {
     pub max_message_size: i32,
     /// Which batches and records to show (table, JSON, hex and summary).
     pub select: Selection,
+    /// The offsets or times of them, by partition.
+    pub ranges: Offsets,
+    /// Stop at the first file that cannot be read.
+    pub fail_fast: bool,
     /// Stop after this many rows (table, JSON and hex).
     pub count: Option<u64>,
     /// Field-by-field view of every batch instead of rows.
@@ -107,6 +112,8 @@ impl Default for DumpOptions {
             max_bytes: i32::MAX,
             max_message_size: 5 << 20,
             select: Selection::default(),
+            ranges: Offsets::default(),
+            fail_fast: false,
             count: None,
             hex: false,
             summary: false,
@@ -250,6 +257,11 @@ impl Telling<'_> {
             _ => "malformed",
         };
         (self.report)(Report::new(Severity::Error, code, &error.path, error.kind.to_string()));
+    }
+
+    /// Whether no more files are to be read.
+    const fn is_over(&self, options: &DumpOptions) -> bool {
+        options.fail_fast && self.outcome.unreadable
     }
 
     /// No consequence for the exit code.

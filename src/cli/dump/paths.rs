@@ -3,11 +3,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{DumpOptions, Output, Report, Severity, Telling};
+use super::selection::Bounds;
+use super::{DumpOptions, Output, Report, Selection, Severity, Telling};
+use crate::storage::evidence::Evidence;
 use crate::storage::fs::StorageError;
-use crate::storage::log_dir::LogDir;
-use crate::storage::names::{PartitionDirName, PartitionFile, SegmentFileKind};
+use crate::storage::log_dir::{LogDir, open_partition_dir};
+use crate::storage::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind};
+use crate::storage::partition::Partition;
 use crate::storage::{checkpoint, leader_epochs, meta_properties, partition_metadata, quorum_state};
+use crate::types::Offset;
 
 /// What a file is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +111,7 @@ impl FileKind {
 }
 
 /// One file to dump.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Input {
     /// As the user named it, or below a directory the user named.
     pub path: PathBuf,
@@ -119,6 +123,10 @@ pub(super) struct Input {
     pub group_name: PathBuf,
     /// Whether a torn tail is the end of a partition: no later segment follows in its directory.
     pub is_last: bool,
+    /// What of it to show.
+    pub select: Selection,
+    /// The files beside it, where a whole directory is dumped.
+    pub evidence: Option<Evidence>,
 }
 
 /// Finds the files, in order. What cannot be found is reported.
@@ -126,6 +134,9 @@ pub(super) fn expand(options: &DumpOptions, telling: &mut Telling<'_>) -> Vec<In
     let mut inputs = Vec::new();
     for path in &options.paths {
         for path in globbed(path, telling) {
+            if telling.is_over(options) {
+                break;
+            }
             one(&path, options, &mut inputs, telling);
         }
     }
@@ -168,9 +179,90 @@ fn one(path: &Path, options: &DumpOptions, inputs: &mut Vec<Input>, telling: &mu
         return directory(path, options, inputs, telling);
     }
     let kind = options.as_kind.or_else(|| path.file_name().and_then(FileKind::of_name));
+    if options.output != Output::Kafka {
+        if let Err(error) = std::fs::metadata(path) {
+            return telling.unreadable(&StorageError::new(path, error));
+        }
+        if kind.is_none() {
+            telling.outcome.unreadable = true;
+            let hint = "say what it is with --as log, index, timeindex, txnindex, snapshot or checkpoint";
+            let text = "not the name of a file of Kafka's";
+            return telling.say(Report::new(Severity::Error, "unknown_file", path, text).hint(hint));
+        }
+    }
     let parent = path.parent().unwrap_or(Path::new("")).to_owned();
     let is_last = kind != Some(FileKind::Log) || is_last_segment(path);
-    inputs.push(Input { path: path.to_owned(), kind, group: 0, group_name: parent, is_last });
+    let found = || Partition::of_file(path);
+    let Some(select) = selection(options, path, kind, &mut Lazy::new(&found), telling) else { return };
+    inputs.push(Input { path: path.to_owned(), kind, group: 0, group_name: parent, is_last, select, evidence: None });
+}
+
+/// A partition that is opened when a range asks for its number or its offsets, at most once.
+struct Lazy<'a> {
+    open: &'a dyn Fn() -> Result<Option<Partition>, StorageError>,
+    partition: Option<Option<Partition>>,
+    bounds: Option<Bounds>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(open: &'a dyn Fn() -> Result<Option<Partition>, StorageError>) -> Self {
+        Lazy { open, partition: None, bounds: None }
+    }
+
+    /// The partition; `None` for what is none.
+    fn get(&mut self) -> Result<Option<&Partition>, StorageError> {
+        if self.partition.is_none() {
+            self.partition = Some((self.open)()?);
+        }
+        Ok(self.partition.as_ref().and_then(Option::as_ref))
+    }
+
+    fn number(&mut self) -> Result<i32, StorageError> {
+        Ok(self.get()?.map_or(0, |partition| partition.topic_partition().partition))
+    }
+
+    /// Where its log starts and ends; `None` for what is no partition.
+    fn bounds(&mut self) -> Result<Option<Bounds>, StorageError> {
+        if self.bounds.is_none() {
+            let bounds = self.get()?.map(|partition| Ok((partition.log_start(), partition.log_end()?)));
+            self.bounds = bounds.transpose()?;
+        }
+        Ok(self.bounds)
+    }
+}
+
+/// What of a file to show; `None`, and a word about it, when that cannot be told.
+fn selection(
+    options: &DumpOptions,
+    path: &Path,
+    kind: Option<FileKind>,
+    partition: &mut Lazy<'_>,
+    telling: &mut Telling<'_>,
+) -> Option<Selection> {
+    if !options.ranges.is_given() || !kind.is_some_and(FileKind::has_batches) {
+        return Some(options.select.clone());
+    }
+    let mut ranged = || {
+        let range = options.ranges.for_partition(partition.number()?);
+        // Only what is counted from a log's start or end needs them.
+        if !range.is_counted() {
+            return Ok(Some(options.select.clone().within(range, (Offset::ZERO, Offset::MAX))));
+        }
+        Ok(partition.bounds()?.map(|bounds| options.select.clone().within(range, bounds)))
+    };
+    match ranged() {
+        Ok(Some(select)) => Some(select),
+        Ok(None) => {
+            telling.outcome.unreadable = true;
+            let text = "a range counted from the start or end needs a segment's .log file or a partition directory";
+            telling.say(Report::new(Severity::Error, "wrong_kind", path, text));
+            None
+        }
+        Err(error) => {
+            telling.unreadable(&error);
+            None
+        }
+    }
 }
 
 fn log_dir(path: &Path, options: &DumpOptions, inputs: &mut Vec<Input>, telling: &mut Telling<'_>) {
@@ -200,6 +292,7 @@ fn directory(path: &Path, options: &DumpOptions, inputs: &mut Vec<Input>, tellin
             continue;
         }
         let (has_offset, offset) = match PartitionFile::parse(&name) {
+            PartitionFile::Segment(file) if file.state != FileState::Live => continue,
             PartitionFile::Segment(file) => (true, file.offset.get()),
             PartitionFile::MetadataSnapshot { end_offset, .. } => (true, end_offset.get()),
             _ => (false, 0),
@@ -208,9 +301,27 @@ fn directory(path: &Path, options: &DumpOptions, inputs: &mut Vec<Input>, tellin
     }
     files.sort();
     let last_log = files.iter().rev().find(|(_, _, kind, _)| *kind == FileKind::Log).map(|(.., path)| path.clone());
-    for (_, _, kind, file) in files {
+    let bases: Vec<i64> =
+        files.iter().filter(|(.., kind, _)| *kind == FileKind::Log).map(|(_, base, ..)| *base).collect();
+    let open = || open_partition_dir(path).map(|(partition, _)| Some(partition));
+    let mut partition = Lazy::new(&open);
+    // Kafka's text is what its tool says, which looks at no other file.
+    let judged = options.output != Output::Kafka && !bases.is_empty();
+    let evidence = if judged { partition.get().ok().flatten().map(Evidence::of) } else { None };
+    let narrowed = options.ranges.is_given() || !options.select.is_everything();
+    for (_, base, kind, file) in files {
+        if narrowed && !kind.has_batches() {
+            continue;
+        }
+        let Some(select) = selection(options, &file, Some(kind), &mut partition, telling) else { return };
+        let next = bases.iter().copied().find(|next| *next > base);
+        if kind == FileKind::Log && !select.may_hold_offsets(base, next) {
+            continue;
+        }
         let is_last = kind != FileKind::Log || Some(&file) == last_log.as_ref();
-        inputs.push(Input { path: file, kind: Some(kind), group: 0, group_name: path.to_owned(), is_last });
+        let evidence = evidence.as_ref().filter(|_| kind == FileKind::Log).cloned();
+        let group_name = path.to_owned();
+        inputs.push(Input { path: file, kind: Some(kind), group: 0, group_name, is_last, select, evidence });
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::paths::{FileKind, Input};
 use super::walk::{Event, Flow, walk};
-use super::{DumpOptions, Level, Report, Severity, Telling, batch_code, payload_code};
+use super::{DumpOptions, Level, Report, Selection, Severity, Telling, batch_code, payload_code};
 use crate::batch::scan::{Damage, Doubt, Tail};
 use crate::batch::{BatchError, Decompressor, Frame, PayloadError, RecordRef};
 use crate::storage::fs::{self, StorageError};
@@ -89,7 +89,7 @@ pub(super) fn drive(
         left: options.count.unwrap_or(u64::MAX),
     };
     for input in inputs {
-        if driver.left == 0 {
+        if driver.left == 0 || telling.is_over(options) {
             break;
         }
         driver.file(input, telling)?;
@@ -106,15 +106,7 @@ struct Driver<'o, 'r> {
 
 impl Driver<'_, '_> {
     fn file(&mut self, input: &Input, telling: &mut Telling<'_>) -> io::Result<()> {
-        let Some(kind) = input.kind else {
-            telling.outcome.unreadable = true;
-            let hint = "say what it is with --as log, index, timeindex, txnindex, snapshot or checkpoint";
-            telling.say(
-                Report::new(Severity::Error, "unknown_file", &input.path, "not the name of a file of Kafka's")
-                    .hint(hint),
-            );
-            return Ok(());
-        };
+        let Some(kind) = input.kind else { return Ok(()) };
         self.rows.file(input)?;
         if kind.has_batches() {
             return self.log(input, telling);
@@ -139,7 +131,7 @@ impl Driver<'_, '_> {
                     }
                     match options.level {
                         Level::Batches => {
-                            if options.select.key.is_some() && !holds_selected(options, &frame, decompressor) {
+                            if input.select.key.is_some() && !holds_selected(&input.select, &frame, decompressor) {
                                 return Ok(Flow::On);
                             }
                             rows.batch(&BatchRow { position, frame, wrong })?;
@@ -147,7 +139,9 @@ impl Driver<'_, '_> {
                         }
                         Level::Records => {
                             let end = position + frame.size_bytes();
-                            if let Err(error) = records(options, &mut **rows, decompressor, left, position, &frame)? {
+                            if let Err(error) =
+                                records(&input.select, &mut **rows, decompressor, left, position, &frame)?
+                            {
                                 let message = format!("records: {error}");
                                 let base = frame.base_offset().map(Offset::get);
                                 let code = payload_code(&error);
@@ -321,14 +315,14 @@ pub(super) fn damage_row(damage: &Damage) -> DamageRow {
 }
 
 /// Whether a record of the batch is selected; damage inside counts as no.
-pub(super) fn holds_selected(options: &DumpOptions, frame: &Frame<'_>, decompressor: &mut Decompressor) -> bool {
+pub(super) fn holds_selected(select: &Selection, frame: &Frame<'_>, decompressor: &mut Decompressor) -> bool {
     let Ok(records) = frame.records(decompressor) else { return false };
-    records.map_while(Result::ok).any(|record| options.select.holds(&record))
+    records.map_while(Result::ok).any(|record| select.holds(&record))
 }
 
 /// The selected records of a batch as rows; what ends them early.
 fn records(
-    options: &DumpOptions,
+    select: &Selection,
     rows: &mut dyn Rows,
     decompressor: &mut Decompressor,
     left: &mut u64,
@@ -341,7 +335,7 @@ fn records(
     };
     for record in records {
         match record {
-            Ok(record) if *left > 0 && options.select.holds(&record) => {
+            Ok(record) if *left > 0 && select.holds(&record) => {
                 rows.record(&RecordRow { position, frame, record })?;
                 *left -= 1;
             }

@@ -1,6 +1,11 @@
 //! Which batches and records are shown.
 
 use crate::batch::{Frame, RecordRef};
+use crate::cli::range::{Bound, OffsetRange};
+use crate::types::Offset;
+
+/// Log start and log end.
+pub(super) type Bounds = (Offset, Offset);
 
 /// Conditions, all of which must hold. The default holds for everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +34,32 @@ impl Selection {
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
         *self == Selection::default()
+    }
+
+    /// The same within a range of a log with these bounds.
+    pub(super) fn within(mut self, range: OffsetRange, (start, end): Bounds) -> Selection {
+        let step = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let offset = |bound: Bound| match bound {
+            Bound::At(offset) => Some(offset.get()),
+            Bound::FromStart(count) => Some(start.get().saturating_add(step(count))),
+            Bound::FromEnd(count) => Some(end.get().saturating_sub(step(count))),
+            Bound::LogStart | Bound::LogEnd | Bound::Stored | Bound::Timestamp(_) => None,
+        };
+        let time = |bound: Bound| match bound {
+            Bound::Timestamp(at_ms) => Some(at_ms),
+            _ => None,
+        };
+        self.offset_from = if range.start == Bound::LogEnd { Some(end.get()) } else { offset(range.start) };
+        self.offset_to = offset(range.end);
+        self.time_from_ms = time(range.start);
+        self.time_to_ms = time(range.end);
+        self
+    }
+
+    /// Whether a segment from `base` up to the next one's base may hold something selected.
+    pub(super) fn may_hold_offsets(&self, base: i64, next: Option<i64>) -> bool {
+        self.offset_to.is_none_or(|to| base < to)
+            && self.offset_from.is_none_or(|from| next.is_none_or(|next| from < next))
     }
 
     /// Whether a batch may hold something selected, as far as its header tells.

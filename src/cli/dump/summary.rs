@@ -12,7 +12,7 @@ use super::json::Line;
 use super::paths::Input;
 use super::table::{size_text, time_text};
 use super::walk::{Event, Flow, walk};
-use super::{DumpOptions, DumpOutcome, Output, Report, Severity, Telling, payload_code};
+use super::{DumpOptions, DumpOutcome, Output, Report, Selection, Severity, Telling, payload_code};
 use crate::batch::{Decompressor, Frame};
 use crate::types::{Codec, Offset};
 
@@ -31,6 +31,9 @@ pub(super) fn dump(
         telling.outcome.damage |= outcome.damage;
         telling.outcome.unreadable |= outcome.unreadable;
         reports.into_iter().for_each(|report| telling.say(report));
+        if telling.is_over(options) {
+            break;
+        }
         let Some(input) = logs.get(at) else { continue };
         total.add(&totals);
         directory.add(&totals);
@@ -156,7 +159,7 @@ impl Totals {
     /// Counts one sound batch; what ended its records early.
     fn batch(
         &mut self,
-        options: &DumpOptions,
+        select: &Selection,
         frame: &Frame<'_>,
         decompressor: &mut Decompressor,
     ) -> Result<(), crate::batch::PayloadError> {
@@ -190,7 +193,7 @@ impl Totals {
             };
             // A message's stored bytes leave out offset and length.
             plain += record.raw.len() as u64 + if frame.magic() < 2 { 12 } else { 0 };
-            if !options.select.holds(&record) {
+            if !select.holds(&record) {
                 continue;
             }
             self.records += 1;
@@ -226,8 +229,8 @@ fn of_log(options: &DumpOptions, input: &Input) -> (Totals, DumpOutcome, Vec<Rep
             Event::Batch { position, frame, doubt, .. } => {
                 totals.doubts += u64::from(doubt.is_some());
                 let selected =
-                    options.select.key.is_none() || super::rows::holds_selected(options, &frame, &mut decompressor);
-                if selected && let Err(error) = totals.batch(options, &frame, &mut decompressor) {
+                    input.select.key.is_none() || super::rows::holds_selected(&input.select, &frame, &mut decompressor);
+                if selected && let Err(error) = totals.batch(&input.select, &frame, &mut decompressor) {
                     totals.damages += 1;
                     let message = format!("records: {error}");
                     let report = Report::new(Severity::Error, payload_code(&error), &input.path, message);

@@ -69,6 +69,7 @@ pub(super) fn walk(
     };
     let scan = ScanOptions { depth: Depth::Crc, base_offset, max_batch_bytes: options.max_batch_bytes as u64 };
     let mut scanner = Scanner::new(source, Position::ZERO, scan);
+    let mut evidence = input.evidence.clone().unwrap_or_default();
     loop {
         let damage = match scanner.next() {
             Ok(Step::Entry(entry)) => {
@@ -79,11 +80,17 @@ pub(super) fn walk(
                 if let Some(doubt) = entry.doubt {
                     report_doubt(telling, path, position, &entry.frame, &doubt);
                 }
+                if matches!(entry.doubt, Some(Doubt::OffsetOrder { .. })) {
+                    evidence.interrupt();
+                } else if let Some(found) = evidence.contradiction(&entry.frame, entry.position, input.is_last) {
+                    let report = Report::new(Severity::Error, found.code(), path, format!("batch: {found}"));
+                    telling.damage(report.at(position, entry.frame.base_offset().map(Offset::get)));
+                }
                 let base = entry.frame.base_offset().map_or(i64::MIN, Offset::get);
-                if entry.doubt.is_none() && options.select.ends_before(base) {
+                if entry.doubt.is_none() && input.select.ends_before(base) {
                     return Ok(Flow::On);
                 }
-                if !options.select.may_hold(&entry.frame) {
+                if !input.select.may_hold(&entry.frame) {
                     continue;
                 }
                 let event = Event::Batch { position, frame: entry.frame, wrong: None, doubt: entry.doubt };
@@ -108,6 +115,7 @@ pub(super) fn walk(
         if damage.position.get() >= limit {
             return Ok(Flow::On);
         }
+        evidence.interrupt();
         report_damage(telling, path, &damage);
         let len = usize::try_from(damage.end.get() - damage.position.get()).unwrap_or(usize::MAX);
         if damage.framed && len <= options.max_batch_bytes {
@@ -169,9 +177,8 @@ pub(super) fn report_tail(telling: &mut Telling<'_>, path: &Path, position: Posi
 /// The stable word for why a sound batch is in doubt.
 pub(super) const fn doubt_code(doubt: &Doubt) -> &'static str {
     match doubt {
-        Doubt::OffsetOrder { surplus: true, .. } => "duplicate_batch",
         Doubt::OffsetOrder { .. } => "offset_order",
-        Doubt::EpochFell { .. } => "epoch_fell",
+        Doubt::EpochFell { .. } => "leader_epoch",
     }
 }
 
