@@ -173,8 +173,9 @@ fn damage_ends_with_1_in_every_form_and_costs_little() {
             assert!(ran.code <= 1, "{name} {form:?}: {}", ran.stderr);
             codes.push(ran.code);
         }
-        // A summary looks at logs only.
-        assert!(codes[..4].iter().all(|code| *code == codes[0] && *code >= codes[4]), "{name}: {codes:?}");
+        // Rows of batches do not look into payloads, a summary looks at logs only; the form makes no difference.
+        assert_eq!((codes[0], codes[1]), (codes[2], codes[3]), "{name}: {codes:?}");
+        assert!(codes[1] >= codes[0] && codes[1] >= codes[4], "{name}: {codes:?}");
         if super::consume::DAMAGED.iter().any(|damaged| name == format!("v-{damaged}-0"))
             && !["duplicate-segment", "overlapping-segment"].iter().any(|kind| name.contains(kind))
         {
