@@ -255,7 +255,8 @@ impl Partition {
         let start = self.floor_segment(from);
         for (number, segment) in self.segments.iter().enumerate().skip(start) {
             let is_last = number + 1 == self.segments.len();
-            let bytes = segment.time_index()?;
+            // One that cannot be read is as good as none: the segment is scanned.
+            let bytes = segment.time_index().unwrap_or(None);
             let time_index = bytes.as_ref().map(|bytes| TimeIndex::from_file(segment.base, bytes));
             let usable = time_index.filter(|index| !index.is_empty() && index.first_violation().is_none());
             if let Some(last) = usable.and_then(|index| index.last())

@@ -173,9 +173,9 @@ fn damage_ends_with_1_in_every_form_and_costs_little() {
             assert!(ran.code <= 1, "{name} {form:?}: {}", ran.stderr);
             codes.push(ran.code);
         }
-        // A list of batches reads no payloads, and a summary looks at logs only.
+        // Rows of batches do not look into payloads, a summary looks at logs only; the form makes no difference.
         assert_eq!((codes[0], codes[1]), (codes[2], codes[3]), "{name}: {codes:?}");
-        assert!(codes[0] <= codes[1] && codes[4] <= codes[1], "{name}: {codes:?}");
+        assert!(codes[1] >= codes[0] && codes[1] >= codes[4], "{name}: {codes:?}");
         if super::consume::DAMAGED.iter().any(|damaged| name == format!("v-{damaged}-0"))
             && !["duplicate-segment", "overlapping-segment"].iter().any(|kind| name.contains(kind))
         {
