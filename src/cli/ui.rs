@@ -207,16 +207,35 @@ impl Out {
     /// Writes the buffer out now.
     pub fn send(&mut self) -> io::Result<Pipe> {
         if self.pipe == Pipe::Open && !self.buffer.is_empty() {
-            match self.sink.write_all(&self.buffer).and_then(|()| self.sink.flush()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.pipe = Pipe::Closed,
-                Err(error) => {
-                    self.buffer.clear();
-                    return Err(error);
-                }
-            }
+            let buffer = std::mem::take(&mut self.buffer);
+            let written = self.write_out(&buffer);
+            self.buffer = buffer;
+            self.buffer.clear();
+            written?;
         }
         self.buffer.clear();
+        Ok(self.pipe)
+    }
+
+    fn write_out(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.sink.write_all(bytes).and_then(|()| self.sink.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.pipe = Pipe::Closed;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Writes `bytes` behind what is in the buffer; many at once go to the descriptor as they are.
+    pub fn pass_on(&mut self, bytes: &[u8]) -> io::Result<Pipe> {
+        if bytes.len() < FLUSH_BYTES {
+            self.buffer.extend_from_slice(bytes);
+            return self.drain();
+        }
+        if self.send()? == Pipe::Open {
+            self.write_out(bytes)?;
+        }
         Ok(self.pipe)
     }
 

@@ -510,9 +510,9 @@ impl Consumer<'_> {
         format_all(slots, partition, filter, stop);
         for slot in slots.iter_mut() {
             loop {
-                ui.out().buffer().extend_from_slice(&slot.out);
+                let pipe = ui.out().pass_on(&slot.out)?;
                 slot.out.clear();
-                if ui.out().drain()? == Pipe::Closed {
+                if pipe == Pipe::Closed {
                     return Ok(Ok(BatchRead::Stop));
                 }
                 if !slot.has_more() {

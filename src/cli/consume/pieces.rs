@@ -16,7 +16,7 @@ use crate::storage::partition::Partition;
 use crate::types::{Offset, Position};
 
 /// Bytes of batches a slot takes before it is full.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 1 << 20;
 /// Output at which a slot stops, to go on once that is written: compressed batches may grow a lot.
 const OUTPUT_BYTES: usize = 4 << 20;
 
