@@ -264,6 +264,8 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         decompressor: Decompressor::with_cap(max_batch_bytes(args)),
         left: args.count.unwrap_or(u64::MAX),
         slots: Vec::new(),
+        spare: Vec::new(),
+        ahead: None,
         outcome: Outcome::Done,
     };
     consumer.share_work(global.threads().get());
@@ -288,7 +290,8 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     } else {
         consumer.each(&partitions, ui)?;
     }
-    let written = consumer.formatter.written() + consumer.slots.iter().map(Slot::written).sum::<u64>();
+    let written =
+        consumer.formatter.written() + consumer.slots.iter().chain(&consumer.spare).map(Slot::written).sum::<u64>();
     ui.detail(&format!("{written} records"));
     Ok(consumer.outcome)
 }
@@ -315,6 +318,10 @@ struct Consumer<'a> {
     left: u64,
     /// One for each thread that formats; none where records must be counted one by one.
     slots: Vec<Slot>,
+    /// As many again, which are filled meanwhile.
+    spare: Vec<Slot>,
+    /// The spare slots are filled, and this is how their reading ended.
+    ahead: Option<Result<BatchRead, StorageError>>,
     outcome: Outcome,
 }
 
@@ -343,6 +350,7 @@ impl Consumer<'_> {
             let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
             let slot = || Slot::new(&self.formatter, max_batch_bytes(self.args));
             self.slots = std::iter::repeat_with(slot).take(threads).collect();
+            self.spare = std::iter::repeat_with(slot).take(threads).collect();
         }
     }
 
@@ -475,7 +483,8 @@ impl Consumer<'_> {
         Ok(Ok(if self.left == 0 { BatchRead::Stop } else { BatchRead::Done }))
     }
 
-    /// As many batches as the slots take, formatted on all threads and printed in order.
+    /// As many batches as the slots take, formatted on all threads and printed in order, while the batches
+    /// behind them are read.
     fn read_slots(
         &mut self,
         stream: &mut PartitionStream<'_>,
@@ -483,32 +492,21 @@ impl Consumer<'_> {
         progress: &mut Progress,
         ui: &mut Ui,
     ) -> anyhow::Result<Result<BatchRead, StorageError>> {
-        let mut end = Ok(BatchRead::Done);
-        let mut filled = 0;
-        while filled < self.slots.len() {
-            match stream.next(&mut |message| said.push(message)) {
-                Ok(Some(batch)) => {
-                    progress.add(batch.frame.size_bytes());
-                    let slot = &mut self.slots[filled];
-                    slot.push(&batch);
-                    filled += usize::from(slot.is_full());
-                }
-                Ok(None) => {
-                    end = Ok(BatchRead::End);
-                    break;
-                }
-                Err(error) => {
-                    end = Err(error);
-                    break;
-                }
+        let mut end = match self.ahead.take() {
+            Some(end) => {
+                std::mem::swap(&mut self.slots, &mut self.spare);
+                end
             }
-        }
-        let used = (filled + 1).min(self.slots.len());
+            None => fill(&mut self.slots, stream, said, progress),
+        };
         let stop = self.args.on_corrupt == OnCorrupt::Stop;
-        let (partition, filter) = (stream.partition(), &self.filter);
-        let slots = &mut self.slots[..used];
-        format_all(slots, partition, filter, stop);
-        for slot in slots.iter_mut() {
+        let (partition, filter, spare) = (stream.partition(), &self.filter, &mut self.spare);
+        format_all(&mut self.slots, partition, filter, stop, || {
+            if matches!(end, Ok(BatchRead::Done)) {
+                self.ahead = Some(fill(spare, stream, said, progress));
+            }
+        });
+        for slot in &mut self.slots {
             loop {
                 let pipe = ui.out().pass_on(&slot.out)?;
                 slot.out.clear();
@@ -526,12 +524,14 @@ impl Consumer<'_> {
                 stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
             }
             if ends_here {
+                self.spare.iter_mut().for_each(Slot::clear);
+                self.ahead = None;
                 end = Ok(BatchRead::End);
                 break;
             }
         }
         self.slots.iter_mut().for_each(Slot::clear);
-        Ok(end)
+        Ok(if self.ahead.is_some() { Ok(BatchRead::Done) } else { end })
     }
 
     fn fail(&mut self, error: &StorageError, ui: &mut Ui) -> Flow {
@@ -694,6 +694,27 @@ impl Stamp {
         let is_fresh = listed.is_some_and(|at| at.elapsed().is_ok_and(|age| age < FILE_TIME_STEP_MAX));
         Stamp { listed, last, is_fresh }
     }
+}
+
+/// Fills slots with the next batches of the stream.
+fn fill(
+    slots: &mut [Slot],
+    stream: &mut PartitionStream<'_>,
+    said: &mut Vec<Message>,
+    progress: &mut Progress,
+) -> Result<BatchRead, StorageError> {
+    for slot in slots {
+        while !slot.is_full() {
+            match stream.next(&mut |message| said.push(message))? {
+                Some(batch) => {
+                    progress.add(batch.frame.size_bytes());
+                    slot.push(&batch);
+                }
+                None => return Ok(BatchRead::End),
+            }
+        }
+    }
+    Ok(BatchRead::Done)
 }
 
 enum BatchRead {

@@ -1,11 +1,10 @@
 //! Batches taken out of the reader's window, to be decompressed and formatted on several threads.
 //!
 //! One thread reads and checks; formatting costs several times that. So a slot for each thread is filled
-//! with batches, all slots are formatted at once, and their output leaves in the order of the log.
+//! with batches, all slots are formatted at once while the next ones are filled, and their output leaves in
+//! the order of the log.
 
 use std::ops::{ControlFlow, Range};
-
-use rayon::prelude::*;
 
 use super::stream::{Place, StreamBatch, context_of};
 use crate::batch::{Decompressor, Frame};
@@ -135,10 +134,25 @@ impl Slot {
     }
 }
 
-/// Formats all slots at once, or one after the other where there is too little to share.
-pub fn format_all(slots: &mut [Slot], partition: &Partition, filter: &RecordFilter, stop: bool) {
-    match slots {
-        [only] => only.format(partition, filter, stop),
-        slots => slots.par_iter_mut().for_each(|slot| slot.format(partition, filter, stop)),
+/// Formats all slots at once, and does something else `meanwhile` on this thread.
+///
+/// One slot alone, as of a small partition, is not worth waking a thread.
+pub fn format_all(
+    slots: &mut [Slot],
+    partition: &Partition,
+    filter: &RecordFilter,
+    stop: bool,
+    meanwhile: impl FnOnce(),
+) {
+    let mut filled: Vec<_> = slots.iter_mut().filter(|slot| slot.has_more()).collect();
+    if let [only] = &mut filled[..] {
+        only.format(partition, filter, stop);
+        return meanwhile();
     }
+    rayon::in_place_scope(|scope| {
+        for slot in filled {
+            scope.spawn(move |_| slot.format(partition, filter, stop));
+        }
+        meanwhile();
+    });
 }
