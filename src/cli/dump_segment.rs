@@ -1,12 +1,14 @@
 //! `logdir dump-segment`: what is in the files of a log directory, batch by batch or record by record.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::args::{GlobalArgs, OutputFormat, offset_arg};
-use super::dump::{DumpOptions, FileKind, Level, Output, Report, Selection, Severity};
+use super::dump::{Counter, DumpOptions, FileKind, Level, Output, Report, Selection, Severity};
 use super::range::{Bound, OffsetArg, Offsets};
 use super::ui::{Problem, Ui};
 use super::{Outcome, dump, man, size};
@@ -178,6 +180,7 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
         max_batch_bytes: usize::try_from(args.max_batch_bytes).unwrap_or(usize::MAX),
         no_header: args.no_header,
         exact_bytes: global.bytes,
+        progress: Counter::default(),
     };
     dump_all(&options, ui)
 }
@@ -212,8 +215,46 @@ fn refuse_without_effect(args: &DumpSegmentArgs, output: Output) -> anyhow::Resu
     Ok(())
 }
 
+/// How often progress is looked at.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes of the logs that a path stands for, as far as they can be seen.
+fn log_bytes(path: &Path) -> u64 {
+    let Ok(metadata) = std::fs::metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+    let of_entry = |path: PathBuf| {
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        if is_log || path.is_dir() { log_bytes(&path) } else { 0 }
+    };
+    entries.flatten().map(|entry| of_entry(entry.path())).sum()
+}
+
 fn dump_all(options: &DumpOptions, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let dumped = ui.with_out(|out, ui| dump::run(options, out, &mut |report| show(report, ui)));
+    let mut progress = ui.progress(0, "dump-segment");
+    if progress.is_shown() {
+        progress.set_total(options.paths.iter().map(|path| log_bytes(path)).sum());
+    }
+    let is_over = AtomicBool::new(false);
+    let dumped = std::thread::scope(|scope| {
+        if progress.is_shown() {
+            let (counter, is_over) = (&options.progress, &is_over);
+            scope.spawn(move || {
+                let mut shown = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    std::thread::sleep(PROGRESS_EVERY);
+                    let now = counter.get();
+                    progress.add(now - shown);
+                    shown = now;
+                }
+            });
+        }
+        let dumped = ui.with_out(|out, ui| dump::run(options, out, &mut |report| show(report, ui)));
+        is_over.store(true, Ordering::Relaxed);
+        dumped
+    });
     let outcome = match dumped {
         Ok(outcome) => outcome,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Outcome::Done),

@@ -539,6 +539,20 @@ impl Progress {
         Progress { state: ProgressState::Off }
     }
 
+    /// Whether anybody would see it.
+    pub const fn is_shown(&self) -> bool {
+        !matches!(self.state, ProgressState::Off)
+    }
+
+    /// How much there is to do, where that is found out late.
+    pub fn set_total(&mut self, total: u64) {
+        match &mut self.state {
+            ProgressState::Off => {}
+            ProgressState::Lines(lines) => lines.total = total,
+            ProgressState::Bar { bar, .. } => bar.set_length(total),
+        }
+    }
+
     /// `bytes` more are done.
     pub fn add(&mut self, bytes: u64) {
         match &mut self.state {

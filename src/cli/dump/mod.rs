@@ -23,6 +23,8 @@ mod walk;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use paths::FileKind;
 pub use selection::Selection;
@@ -51,6 +53,21 @@ pub enum Level {
     Batches,
     /// One record.
     Records,
+}
+
+/// Bytes of logs gone through so far, for whoever shows progress on another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// The bytes so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 /// What to dump and how.
@@ -96,6 +113,8 @@ pub struct DumpOptions {
     pub no_header: bool,
     /// Exact byte counts in tables.
     pub exact_bytes: bool,
+    /// Counts on as logs are read.
+    pub progress: Counter,
 }
 
 impl Default for DumpOptions {
@@ -121,6 +140,7 @@ impl Default for DumpOptions {
             max_batch_bytes: crate::batch::compression::MAX_BATCH_BYTES,
             no_header: false,
             exact_bytes: false,
+            progress: Counter::default(),
         }
     }
 }

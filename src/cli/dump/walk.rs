@@ -74,6 +74,7 @@ pub(super) fn walk(
         let damage = match scanner.next() {
             Ok(Step::Entry(entry)) => {
                 let position = entry.position.get();
+                options.progress.add(entry.frame.size_bytes());
                 if position.saturating_add(entry.frame.size_bytes()) > limit {
                     return Ok(Flow::On);
                 }

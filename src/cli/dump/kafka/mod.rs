@@ -185,6 +185,7 @@ pub(super) fn dump(
             break;
         }
         kafka.file(input)?;
+        options.progress.add(std::fs::metadata(&input.path).map_or(0, |metadata| metadata.len()));
     }
     kafka.out.finish()?;
     let Kafka { findings, telling, .. } = kafka;
