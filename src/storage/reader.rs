@@ -223,6 +223,7 @@ impl<'p> LogReader<'p> {
                     if let Some(damage) = cut_inside_the_log(position, tail, expected, next) {
                         return Ok(ReadStep::Damage { segment: number, damage });
                     }
+                    self.notice_gap(number, expected, next);
                 }
             }
         };
@@ -235,6 +236,20 @@ impl<'p> LogReader<'p> {
             Step::Entry(entry) => Ok(ReadStep::Entry { segment: number, entry }),
             Step::Damage(damage) => Ok(ReadStep::Damage { segment: number, damage }),
             Step::End(position, tail) => Ok(ReadStep::End { segment: Some(number), position, tail }),
+        }
+    }
+}
+
+impl LogReader<'_> {
+    /// Offsets between two segments are in neither. Compaction leaves such gaps, and then the log cleaner's
+    /// checkpoint names the partition; else a segment may be missing, which no broker notices.
+    fn notice_gap(&mut self, segment: usize, expected: Option<Offset>, next: Option<Offset>) {
+        let (Some(from), Some(to)) = (expected, next) else { return };
+        if from < to && self.partition.checkpoints().cleaner.is_none() {
+            let said = format!(
+                "offsets {from}..{to} are in no segment: one is missing, or the log was compacted; they are skipped"
+            );
+            self.notices.push(Notice::new(&self.partition.segments()[segment].log, said));
         }
     }
 }
