@@ -60,6 +60,20 @@ impl ControlType {
         }
     }
 
+    /// The word used in JSON output.
+    pub const fn json_name(self) -> &'static str {
+        match self {
+            ControlType::Abort => "abort",
+            ControlType::Commit => "commit",
+            ControlType::LeaderChange => "leader_change",
+            ControlType::SnapshotHeader => "snapshot_header",
+            ControlType::SnapshotFooter => "snapshot_footer",
+            ControlType::KRaftVersion => "kraft_version",
+            ControlType::KRaftVoters => "kraft_voters",
+            ControlType::Unknown(_) => "unknown",
+        }
+    }
+
     /// Whether it ends a transaction.
     pub const fn is_transaction_marker(self) -> bool {
         matches!(self, ControlType::Abort | ControlType::Commit)

@@ -245,7 +245,7 @@ impl<S: Source> Scanner<S> {
         &self.source
     }
 
-    /// The bytes being walked over, to be refreshed when a file grew.
+    /// The bytes being walked over, for a look beside the walk.
     pub const fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }

@@ -1,6 +1,6 @@
 //! Options that mean the same in every command, and values several commands read the same way.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,6 +13,7 @@ use regex::Regex;
 use super::range::{self, OffsetArg, RangeError};
 use super::size::SizeStyle;
 use super::ui::{Problem, Settings};
+use crate::storage::log_dir::LogDir;
 use crate::storage::properties;
 use crate::types::TimestampMs;
 
@@ -148,7 +149,7 @@ impl GlobalArgs {
             return Ok(split_dirs(dirs.as_bytes()));
         }
         let here = Path::new(".");
-        if is_log_dir(here) {
+        if LogDir::is_one(here) {
             return Ok(vec![here.to_owned()]);
         }
         Err(Problem::usage("no log directory named, and the current directory is none")
@@ -160,19 +161,6 @@ impl GlobalArgs {
 fn split_dirs(list: &[u8]) -> Vec<PathBuf> {
     let parts = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty());
     parts.map(|part| PathBuf::from(OsString::from_vec(part.to_vec()))).collect()
-}
-
-/// Holds `meta.properties`, or a directory whose name ends in `-N`.
-fn is_log_dir(dir: &Path) -> bool {
-    let partition = |name: &OsStr| {
-        let name = name.as_bytes();
-        let number = memchr::memrchr(b'-', name).filter(|at| *at > 0).map(|at| &name[at + 1..]);
-        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
-    };
-    dir.join("meta.properties").is_file()
-        || fs::read_dir(dir).is_ok_and(|entries| {
-            entries.flatten().any(|entry| partition(&entry.file_name()) && entry.file_type().is_ok_and(|t| t.is_dir()))
-        })
 }
 
 fn log_dirs_of_properties(file: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -238,11 +238,6 @@ impl Out {
         }
         Ok(self.pipe)
     }
-
-    /// Whether the reader went away.
-    pub fn pipe(&self) -> Pipe {
-        self.pipe
-    }
 }
 
 impl Write for Out {

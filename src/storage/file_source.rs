@@ -16,8 +16,8 @@ const KEEP_BYTES: usize = 4 << 20;
 
 /// The bytes of an open file.
 ///
-/// The length is taken when the file is opened, so that a log being written has a fixed end;
-/// [`FileSource::refresh`] looks again. A file that shrinks is shorter from then on.
+/// The length is taken when the file is opened, so that a log being written has a fixed end. A file that
+/// shrinks is shorter from then on.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
@@ -38,17 +38,6 @@ impl FileSource {
     pub fn with_read_bytes(file: File, read_bytes: usize) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(FileSource { file, len, buffer: Vec::new(), start: 0, filled: 0, read_bytes })
-    }
-
-    /// Takes the file's length again; true when it grew.
-    ///
-    /// What was read is forgotten: bytes at the end may have been half-written then.
-    pub fn refresh(&mut self) -> io::Result<bool> {
-        let len = self.file.metadata()?.len();
-        let grew = len > self.len;
-        self.len = len;
-        self.filled = 0;
-        Ok(grew)
     }
 
     /// The file.

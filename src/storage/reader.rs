@@ -5,9 +5,6 @@
 //! It works on a directory that a broker is writing to: a half-written last batch is the end, a segment
 //! that was deleted meanwhile is skipped and said.
 
-use std::io;
-use std::path::PathBuf;
-
 use super::file_source::FileSource;
 use super::fs::StorageError;
 use super::index::offset::OffsetIndex;
@@ -144,19 +141,6 @@ impl<'p> LogReader<'p> {
     /// One above the last offset read.
     pub const fn next_offset(&self) -> Option<Offset> {
         self.expected
-    }
-
-    /// The file being read.
-    pub fn path(&self) -> Option<PathBuf> {
-        self.partition.segments().get(self.segment).map(|segment| segment.log.clone())
-    }
-
-    /// Looks at the last segment's length again; true when it grew.
-    pub fn refresh(&mut self) -> io::Result<bool> {
-        match &mut self.scanner {
-            Some(scanner) => scanner.source_mut().refresh(),
-            None => Ok(true),
-        }
     }
 
     /// The entry of the last step again, for callers that looked at something else in between.

@@ -3,13 +3,15 @@
 //! Within a partition the order is the log's, whatever its timestamps; equal timestamps go by topic,
 //! partition and offset. One batch of each partition is in memory.
 
+use std::ops::ControlFlow;
+
 use crate::batch::{Decompressor, RecordRef};
 use crate::cli::message::Message;
 use crate::cli::record_format::BatchContext;
 use crate::storage::fs::StorageError;
-use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType};
+use crate::types::{Offset, TimestampMs};
 
-use super::stream::{OwnedRecords, PartitionStream};
+use super::stream::{OwnedRecords, PartitionStream, context_of};
 
 /// A partition with the records of its next batch at hand.
 #[derive(Debug)]
@@ -17,34 +19,14 @@ pub struct Cursor<'p> {
     stream: PartitionStream<'p>,
     records: OwnedRecords,
     at: usize,
-    batch: BatchFields,
-}
-
-/// A batch's context without its topic.
-#[derive(Debug, Clone, Copy)]
-struct BatchFields {
-    leader_epoch: LeaderEpoch,
-    producer_id: ProducerId,
-    producer_epoch: i16,
-    codec: Codec,
-    timestamp_type: TimestampType,
-    transactional: bool,
-    control: bool,
+    /// What the records at hand have in common.
+    context: Option<BatchContext<'p>>,
 }
 
 impl<'p> Cursor<'p> {
     /// Stands in front of the first record.
     pub fn new(stream: PartitionStream<'p>) -> Self {
-        let batch = BatchFields {
-            leader_epoch: LeaderEpoch::NONE,
-            producer_id: ProducerId::NONE,
-            producer_epoch: -1,
-            codec: Codec::None,
-            timestamp_type: TimestampType::None,
-            transactional: false,
-            control: false,
-        };
-        Cursor { stream, records: OwnedRecords::default(), at: 0, batch }
+        Cursor { stream, records: OwnedRecords::default(), at: 0, context: None }
     }
 
     /// The partition's stream.
@@ -58,39 +40,25 @@ impl<'p> Cursor<'p> {
         decompressor: &mut Decompressor,
         messages: &mut dyn FnMut(Message),
     ) -> Result<Option<(TimestampMs, Offset)>, StorageError> {
+        let name = self.stream.partition().topic_partition();
         while self.at >= self.records.len() {
             self.records.clear();
             self.at = 0;
             let Some(batch) = self.stream.next(messages)? else { return Ok(None) };
-            let context = batch.context;
-            self.batch = BatchFields {
-                leader_epoch: context.leader_epoch,
-                producer_id: context.producer_id,
-                producer_epoch: context.producer_epoch,
-                codec: context.codec,
-                timestamp_type: context.timestamp_type,
-                transactional: context.transactional,
-                control: context.control,
-            };
+            self.context = Some(context_of(&batch.frame, name));
             let mut next = batch.first_wanted();
             let behind = batch.frame.last_offset().next();
-            let mut bad = None;
-            match batch.records(decompressor) {
-                Ok(records) => {
-                    for record in records {
-                        match record {
-                            Ok(record) => {
-                                next = record.offset.next();
-                                if batch.wanted(record.offset) {
-                                    self.records.push(&record);
-                                }
-                            }
-                            Err(error) => bad = Some(batch.payload_damage(&error, next)),
-                        }
+            let kept = &mut self.records;
+            let read = batch.records(decompressor).and_then(|records| {
+                records.visit(|record| {
+                    next = record.offset.next();
+                    if batch.wanted(record.offset) {
+                        kept.push(record);
                     }
-                }
-                Err(error) => bad = Some(batch.payload_damage(&error, next)),
-            }
+                    ControlFlow::<()>::Continue(())
+                })
+            });
+            let bad = read.err().map(|error| batch.payload_damage(&error, next));
             if let Some(message) = bad {
                 self.stream.meet_bad_payload(message, behind, messages);
             }
@@ -99,23 +67,9 @@ impl<'p> Cursor<'p> {
     }
 
     /// The record that [`Cursor::peek`] spoke of, with its batch; the cursor moves behind it.
-    pub fn take(&mut self) -> Option<(BatchContext<'_>, RecordRef<'_>)> {
-        let name = self.stream.partition().topic_partition();
+    pub fn take(&mut self) -> Option<(BatchContext<'p>, RecordRef<'_>)> {
         let record = self.records.get(self.at)?;
         self.at += 1;
-        let BatchFields { leader_epoch, producer_id, producer_epoch, codec, timestamp_type, transactional, control } =
-            self.batch;
-        let context = BatchContext {
-            topic: &name.topic,
-            partition: name.partition,
-            leader_epoch,
-            producer_id,
-            producer_epoch,
-            codec,
-            timestamp_type,
-            transactional,
-            control,
-        };
-        Some((context, record))
+        Some((self.context?, record))
     }
 }

@@ -8,6 +8,7 @@ use super::{DumpOptions, Level, Telling};
 use crate::batch::control::{ControlType, coordinator_epoch};
 use crate::batch::scan::{Doubt, Tail};
 use crate::batch::{BatchError, Frame};
+use crate::cli::size::SizeStyle;
 use crate::types::{Position, TimestampMs};
 
 pub(super) fn dump(
@@ -112,25 +113,8 @@ pub(super) fn time_text(ms: TimestampMs) -> String {
 
 /// `16.1 KiB`, or the exact number of bytes.
 pub(super) fn size_text(bytes: u64, exact: bool) -> String {
-    if exact {
-        return bytes.to_string();
-    }
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut unit_bytes = 1024u64;
-    let mut names = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"].into_iter();
-    let mut name = names.next().unwrap_or_default();
-    // In tenths, rounded half up, without floating point.
-    let tenths = |unit: u64| (u128::from(bytes) * 20 / u128::from(unit)).div_ceil(2);
-    while tenths(unit_bytes) >= 10_240
-        && let Some(next) = names.next()
-    {
-        name = next;
-        unit_bytes <<= 10;
-    }
-    let tenths = tenths(unit_bytes);
-    format!("{}.{} {name}", tenths / 10, tenths % 10)
+    let style = if exact { SizeStyle::Exact } else { SizeStyle::Human };
+    style.text(bytes)
 }
 
 /// Bytes on one line: what does not print is escaped.

@@ -10,6 +10,7 @@ mod text;
 
 pub use self::text::{Console, ConsoleError, FormatError, TextFormat, unescape};
 
+use crate::batch::control::ControlType;
 use crate::batch::record::RecordRef;
 use crate::cli::table::{Column, Listing, ListingStyle, TimeText};
 use crate::types::{Codec, LeaderEpoch, ProducerId, TimestampType};
@@ -143,16 +144,7 @@ impl Formatter {
 
 /// What a control record's key says it is (`ControlRecordType`): two 16-bit numbers, version and type.
 fn control_name(key: Option<&[u8]>) -> &'static str {
-    match key {
-        Some([_, _, 0, 0, ..]) => "abort",
-        Some([_, _, 0, 1, ..]) => "commit",
-        Some([_, _, 0, 2, ..]) => "leader_change",
-        Some([_, _, 0, 3, ..]) => "snapshot_header",
-        Some([_, _, 0, 4, ..]) => "snapshot_footer",
-        Some([_, _, 0, 5, ..]) => "kraft_version",
-        Some([_, _, 0, 6, ..]) => "kraft_voters",
-        _ => "unknown",
-    }
+    key.and_then(ControlType::of_key).map_or("unknown", ControlType::json_name)
 }
 
 #[cfg(test)]
