@@ -1,11 +1,15 @@
-//! Reading whole small files, with a limit, and naming the file in every error.
+//! Reading and replacing whole small files, and naming the file in every error.
 //!
 //! Nothing here follows a length it was told: a file that is larger than its kind can be, or that
 //! grows while it is read, is refused. Devices and pipes are refused before they are opened, so a
 //! scan of a directory cannot block on one.
+//!
+//! A small file is written by [`replace_atomic`]: after a crash at any moment it holds its old bytes or
+//! its new ones. A name is on disk once [`sync_dir`] of its directory came back.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -125,9 +129,64 @@ pub(crate) fn open_file(path: &Path, bytes_max: u64) -> Result<(File, u64), Stor
     Ok((file, len))
 }
 
+/// Puts `bytes` in the place of the file at `path`: old or new after a crash, never a part of it.
+///
+/// On disk when it returns. The bytes go to `<name>.tmp`, as Kafka's own checkpoint writers do; one left
+/// by a crash is harmless and overwritten.
+pub fn replace_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let temporary = temporary_of(path);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|error| StorageError::new(&temporary, error))?;
+    std::fs::rename(&temporary, path).map_err(|error| StorageError::new(path, error))?;
+    sync_dir(parent_of(path))
+}
+
+fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+/// The directory a file is in.
+pub(crate) fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Waits until what was created, renamed or removed in `dir` is on disk.
+pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StorageError::new(dir, error))
+}
+
+/// Removes a file; that it is not there is fine.
+pub(crate) fn remove_if_present(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::new(path, error)),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replaced_file_leaves_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recovery-point-offset-checkpoint");
+        for text in ["0\n0\n", "0\n1\nt 0 5\n"] {
+            std::fs::write(temporary_of(&path), "left by a crash, and longer than what follows").unwrap();
+            replace_atomic(&path, text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        let gone = dir.path().join("gone");
+        assert!(replace_atomic(&gone.join("file"), b"").unwrap_err().is_not_found());
+        remove_if_present(&path).unwrap();
+        remove_if_present(&path).unwrap();
+    }
 
     #[test]
     fn too_large_missing_and_not_a_file_are_told_apart() {

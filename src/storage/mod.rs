@@ -25,6 +25,7 @@ pub mod fs;
 pub mod index;
 mod java;
 pub mod leader_epochs;
+pub mod lock;
 pub mod log_dir;
 pub mod meta_properties;
 pub mod names;
