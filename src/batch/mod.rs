@@ -6,7 +6,7 @@
 //! - [`Frame::parse`] finds where an entry ends and what it is; it proves the frame and nothing else;
 //! - [`Frame::verify_crc`] is the explicit second step;
 //! - [`Frame::records`] decompresses and reads, with a cap on what it will decompress to;
-//! - [`scan`] finds the next sound entry behind damage.
+//! - [`scan`] finds the next sound entry behind damage; [`walk`] stops where Kafka's loader stops.
 //!
 //! Nothing here knows a file, a path or a clock.
 
@@ -16,6 +16,7 @@ pub mod legacy;
 pub mod record;
 pub mod scan;
 pub mod view;
+pub mod walk;
 
 use std::ops::ControlFlow;
 

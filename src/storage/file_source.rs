@@ -34,6 +34,13 @@ impl FileSource {
         FileSource::with_read_bytes(file, READ_BYTES)
     }
 
+    /// As [`FileSource::new`], as if the file ended at `len`.
+    pub fn up_to(file: File, len: u64) -> io::Result<Self> {
+        let mut source = FileSource::new(file)?;
+        source.len = source.len.min(len);
+        Ok(source)
+    }
+
     /// Reads at most `read_bytes` at once where no more is asked for: small for jumping from header to header.
     pub fn with_read_bytes(file: File, read_bytes: usize) -> io::Result<Self> {
         let len = file.metadata()?.len();

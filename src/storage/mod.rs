@@ -35,4 +35,6 @@ pub mod producer_state;
 pub mod properties;
 pub mod quorum_state;
 pub mod reader;
+pub mod recovery;
 pub mod transactions;
+pub mod writer;

@@ -17,6 +17,7 @@
 //! Lookups search like `AbstractIndex`, down to its separate search of the warm end of the file: on a
 //! sorted index that changes nothing, on a damaged one the answer is still the broker's.
 
+pub mod build;
 pub mod offset;
 pub mod time;
 pub mod txn;
@@ -40,6 +41,11 @@ pub struct IndexBytes {
 }
 
 impl IndexBytes {
+    /// An index held in memory, whole.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        IndexBytes { file_len: bytes.len(), bytes }
+    }
+
     /// The file's bytes up to the last one that is not zero.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -1,0 +1,67 @@
+//! Making a plan's changes, so that a crash in between leaves a directory that recovers to the same end.
+//!
+//! Segments behind a cut go before the cut is made, the last one first: after a crash the damage that
+//! condemned them is still there to condemn the rest. Nothing is written for a log before it is cut.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::{Change, Changes, Plan};
+use crate::storage::fs::{self, StorageError};
+
+impl Plan {
+    /// Makes the changes; on disk when it returns.
+    ///
+    /// The caller holds the locks, has removed the log directory's clean-shutdown marker if there are
+    /// changes, and does not open the log before this has come back.
+    pub fn apply(&self) -> Result<(), StorageError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        for change in self.changes.in_order() {
+            change.make()?;
+        }
+        fs::sync_dir(&self.dir)
+    }
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_order().next().is_none()
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Change> {
+        [&self.early, &self.dropped, &self.cut, &self.written, &self.removed].into_iter().flatten()
+    }
+
+    pub(crate) fn describe(&self) -> Vec<String> {
+        self.in_order().map(Change::describe).collect()
+    }
+}
+
+impl Change {
+    fn make(&self) -> Result<(), StorageError> {
+        match self {
+            Change::Remove(path) => fs::remove_if_present(path),
+            Change::Rename { from, to } => std::fs::rename(from, to).map_err(|error| StorageError::new(from, error)),
+            Change::Cut { path, len } => {
+                let cut = File::options().write(true).open(path).and_then(|file| {
+                    file.set_len(*len)?;
+                    file.sync_all()
+                });
+                cut.map_err(|error| StorageError::new(path, error))
+            }
+            Change::Write { path, bytes } => fs::replace_atomic(path, bytes),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        match self {
+            Change::Remove(path) => format!("remove {}", name(path)),
+            Change::Rename { from, to } => format!("rename {} to {}", name(from), name(to)),
+            Change::Cut { path, len } => format!("cut {} to {len} bytes", name(path)),
+            Change::Write { path, bytes } => format!("write {} ({} bytes)", name(path), bytes.len()),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Writing a log as a broker does.
+pub mod config;
+pub mod segment;
