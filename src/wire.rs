@@ -51,6 +51,13 @@ pub const fn zigzag64(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
+/// Bytes of an unsigned variable-length integer (`ByteUtils.sizeOfUnsignedVarint`, `sizeOfVarlong`): 1 to 10.
+pub const fn unsigned_varlong_len(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    // bits / 7 rounded up, without the division.
+    (bits * 9 + 64) / 64
+}
+
 /// Appends an unsigned variable-length integer (`ByteUtils.writeUnsignedVarint`).
 pub fn put_unsigned_varint(out: &mut Vec<u8>, value: u32) {
     put_unsigned_varlong(out, u64::from(value));
@@ -252,6 +259,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lengths_are_known_before_writing(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            let mut out = Vec::new();
+            put_unsigned_varlong(&mut out, value);
+            prop_assert_eq!(out.len(), unsigned_varlong_len(value));
+        }
+
         #[test]
         fn what_is_written_is_read(value: i64, small: i32) {
             let mut out = Vec::new();

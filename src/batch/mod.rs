@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows a file, a path or a clock.
 
+pub mod builder;
 pub mod compression;
 pub mod control;
 pub mod legacy;
@@ -23,7 +24,8 @@ use std::ops::ControlFlow;
 use thiserror::Error;
 
 use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType};
-pub use compression::{CompressionError, Decompressor};
+pub use builder::{BatchBuf, BatchBuilder, BatchSpec, BuildError, NewHeader, NewRecord, RatioEstimator, Timestamps};
+pub use compression::{Compression, CompressionError, Compressor, Decompressor, LevelError};
 pub use legacy::{InnerMessages, MessageView};
 pub use record::{Headers, RecordError, RecordRef, Records};
 pub use view::BatchView;

@@ -31,10 +31,10 @@ pub const CRC_FROM: usize = 21;
 /// Smallest value of the length field: a header and no records.
 pub const MIN_LENGTH: i32 = 49;
 
-const TIMESTAMP_TYPE: u8 = 0x08;
-const TRANSACTIONAL: u8 = 0x10;
-const CONTROL: u8 = 0x20;
-const DELETE_HORIZON: u8 = 0x40;
+pub(super) const TIMESTAMP_TYPE: u8 = 0x08;
+pub(super) const TRANSACTIONAL: u8 = 0x10;
+pub(super) const CONTROL: u8 = 0x20;
+pub(super) const DELETE_HORIZON: u8 = 0x40;
 
 /// One batch, borrowed from a mapped segment or a read buffer.
 ///

@@ -1,6 +1,4 @@
-//! The five codecs, as Kafka reads them: into one reused buffer, never beyond a cap.
-//!
-//! The codecs are crates; the framing around snappy and LZ4 blocks is Kafka's own dialect and is read here:
+//! Reading compressed payloads: into one reused buffer, never beyond a cap.
 //!
 //! - **snappy**: snappy-java's stream (`82 "SNAPPY" 00`, two versions, then `i32 length, raw block` ...), or one
 //!   raw block where that header is missing;
@@ -12,49 +10,9 @@
 //! Decompressed sizes written in the data are claims. Output grows as data arrives and stops at the cap.
 
 use std::io::Read;
-use std::sync::Arc;
 
-use thiserror::Error;
-
+use super::{CompressionError, MAX_BATCH_BYTES, corrupt};
 use crate::types::Codec;
-
-/// Default cap of one decompressed batch: 128 MiB.
-pub const MAX_BATCH_BYTES: usize = 128 << 20;
-
-/// Why a payload does not decompress.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
-pub enum CompressionError {
-    /// The decompressed payload would pass the cap: a bomb, or a cap too low for honest data.
-    #[error("{codec} payload decompresses to more than {cap} bytes (raise the limit with --max-batch-bytes)")]
-    OverCap {
-        /// Codec of the payload.
-        codec: Codec,
-        /// The cap.
-        cap: usize,
-    },
-    /// The codec's library refuses the data.
-    #[error("{codec} payload does not decompress: {reason}")]
-    Corrupt {
-        /// Codec of the payload.
-        codec: Codec,
-        /// The library's words.
-        reason: Arc<str>,
-    },
-    /// The payload ends before its codec's end mark.
-    #[error("{codec} payload ends inside {what}")]
-    Truncated {
-        /// Codec of the payload.
-        codec: Codec,
-        /// What the end cuts.
-        what: &'static str,
-    },
-    /// A valid LZ4 frame that Kafka does not read.
-    #[error("lz4 frame: {0}")]
-    Lz4(&'static str),
-    /// zstd came with magic 2; a message cannot use it.
-    #[error("zstd is not a codec of magic 0 and 1")]
-    ZstdInLegacy,
-}
 
 /// Decompresses payloads one after the other, keeping its buffer and codec state between them.
 pub struct Decompressor {
@@ -272,10 +230,6 @@ impl Decompressor {
             }
         }
     }
-}
-
-fn corrupt(codec: Codec, reason: &dyn ToString) -> CompressionError {
-    CompressionError::Corrupt { codec, reason: reason.to_string().into() }
 }
 
 /// The header of an LZ4 frame, as far as Kafka reads it.
