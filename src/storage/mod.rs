@@ -11,7 +11,7 @@
 //!       |- NNN.index       index::offset
 //!       |- NNN.timeindex   index::time
 //!       |- NNN.txnindex    index::txn
-//!       `- NNN.snapshot    producer_state
+//!       `- NNN.snapshot    producer_state  producer_states
 //! ```
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
@@ -32,6 +32,7 @@ pub mod names;
 pub mod partition;
 pub mod partition_metadata;
 pub mod producer_state;
+pub mod producer_states;
 pub mod properties;
 pub mod quorum_state;
 pub mod reader;

@@ -119,7 +119,7 @@ impl std::fmt::Display for Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CutReason {
     /// An entry that is not whole.
-    #[error("a batch cut short ({bytes} bytes are there{})", needed(*.needed))]
+    #[error("a batch cut short ({bytes} bytes are there{})", of_needed(*.needed))]
     Torn {
         /// Bytes of it.
         bytes: u64,
@@ -134,7 +134,7 @@ pub enum CutReason {
     Order(IndexError),
 }
 
-fn needed(needed: Option<u64>) -> String {
+fn of_needed(needed: Option<u64>) -> String {
     needed.map(|needed| format!(" of {needed}")).unwrap_or_default()
 }
 
