@@ -66,7 +66,12 @@ enum Look {
 impl<S: Source> Walker<S> {
     /// From the start, with every checksum, as a recovery does.
     pub const fn new(source: S) -> Self {
-        Walker { source, position: 0, look: Look::Checksum }
+        Walker::checked(source, Position::ZERO)
+    }
+
+    /// As [`Walker::new`], from `position` on.
+    pub const fn checked(source: S, position: Position) -> Self {
+        Walker { source, position: position.get(), look: Look::Checksum }
     }
 
     /// Reads the bytes of entries and trusts them, as a replay of producer state does.

@@ -21,6 +21,7 @@ use super::meta_properties::MetaPropertiesError;
 use super::partition_metadata::PartitionMetadataError;
 use super::producer_state::SnapshotError;
 use super::quorum_state::QuorumStateError;
+use super::writer::Durability;
 
 /// A checkpoint file above this many bytes is not a checkpoint file (a million partitions fit).
 pub const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
@@ -134,14 +135,20 @@ pub(crate) fn open_file(path: &Path, bytes_max: u64) -> Result<(File, u64), Stor
 /// On disk when it returns. The bytes go to `<name>.tmp`, as Kafka's own checkpoint writers do; one left
 /// by a crash is harmless and overwritten.
 pub fn replace_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    replace(path, bytes, Durability::Synced)
+}
+
+/// As [`replace_atomic`]; with [`Durability::Buffered`] without waiting for the disk, so that only the end of
+/// this process leaves the file whole.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
     let temporary = temporary_of(path);
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()
+        if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
     });
     written.map_err(|error| StorageError::new(&temporary, error))?;
     std::fs::rename(&temporary, path).map_err(|error| StorageError::new(path, error))?;
-    sync_dir(parent_of(path))
+    if durability == Durability::Synced { sync_dir(parent_of(path)) } else { Ok(()) }
 }
 
 fn temporary_of(path: &Path) -> PathBuf {

@@ -84,3 +84,9 @@ pub fn hex(case: &Value, name: &str) -> Vec<u8> {
 pub fn ints(list: &Value) -> Vec<i64> {
     list.as_array().expect("a list").iter().map(|n| n.as_i64().expect("a number")).collect()
 }
+
+/// SHA-256 in lower-case hex, as the vectors give it for long files.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes))
+}

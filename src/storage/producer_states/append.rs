@@ -274,6 +274,12 @@ impl Pending {
         Pending { origin, version, updates: Vec::new(), by_producer: HashMap::new(), completed: Vec::new() }
     }
 
+    /// Forgets all batches, and is for an append by `origin` from now on.
+    pub fn restart(&mut self, origin: Origin, version: TransactionVersion) {
+        self.clear();
+        (self.origin, self.version) = (origin, version);
+    }
+
     /// Forgets all batches, and keeps the memory for the next append.
     pub fn clear(&mut self) {
         self.updates.clear();

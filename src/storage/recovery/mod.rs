@@ -106,7 +106,11 @@ impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Loss::Cut { log, position, bytes, why, .. } => {
-                write!(f, "{}: {why} at position {position}; it and all that follows, {bytes} bytes, would go", log.display())
+                write!(
+                    f,
+                    "{}: {why} at position {position}; it and all that follows, {bytes} bytes, would go",
+                    log.display()
+                )
             }
             Loss::Segment { log, bytes } => {
                 write!(f, "{}: the whole segment, {bytes} bytes, would go with what is cut before it", log.display())

@@ -19,7 +19,7 @@ use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
 use crate::storage::partition::present;
 use crate::storage::producer_states::ProducerStates;
-use crate::storage::writer::segment::find_offset;
+use crate::storage::writer::segment::{LookupError, find_offset};
 use crate::types::{LeaderEpoch, Offset, Position};
 
 /// A segment as it will be.
@@ -64,11 +64,15 @@ impl ModelSegment {
     }
 
     /// Position of the batch that holds `offset` or follows it (`LogSegment.translateOffset`).
-    pub(super) fn translate(&self, offset: Offset) -> Result<Option<Position>, StorageError> {
+    pub(super) fn translate(&self, offset: Offset) -> Result<Option<Position>, LoadError> {
         let bytes = self.offset_bytes()?;
         let start = OffsetIndex::from_file(self.base, &bytes).raw_lookup(offset).position().unwrap_or(Position::ZERO);
-        let place = find_offset(&mut Walker::headers(self.source()?, start), offset);
-        Ok(place.map_err(|error| StorageError::new(&self.log, error))?.map(|place| place.position))
+        find_offset(&mut Walker::headers(self.source()?, start), offset).map_err(|error| match error {
+            LookupError::Io(error) => StorageError::new(&self.log, error).into(),
+            LookupError::Corrupt { position, reason } => {
+                LoadError::Corrupt { path: self.log.clone(), position, reason }
+            }
+        })
     }
 
     /// One above its last offset, as far as its index leads there (`LogSegment.readNextOffset`).
@@ -163,6 +167,8 @@ pub fn plan(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
     let first = model.segments.keys().next().copied().unwrap_or(options.log_start);
     let log_start = options.log_start.max(first);
     model.epochs.truncate_from_start(options.log_start);
+    // Below the log start there is nothing to recover (`UnifiedLog.updateLogStartOffset`).
+    let recovery_point = recovery_point.max(log_start);
     model.remove_stray_snapshots();
     let mut producers = ProducerStates::new(Offset::ZERO);
     model.rebuild_producers(&mut producers, log_start, log_end, options.clean)?;
@@ -267,7 +273,8 @@ impl Model<'_> {
             }
         }
         for (name, path) in files {
-            let PartitionFile::Segment(SegmentFileName { offset: base, kind, .. }) = PartitionFile::parse(name.as_ref())
+            let PartitionFile::Segment(SegmentFileName { offset: base, kind, .. }) =
+                PartitionFile::parse(name.as_ref())
             else {
                 continue;
             };
@@ -301,7 +308,8 @@ impl Model<'_> {
                         (!txn_index_is_sane(&segment)?).then_some(RebuildReason::TxnIndex)
                     };
                     if let Some(why) = why {
-                        match self.recover_segment(&mut segment, why)? {
+                        let producers = self.producers_at(base)?;
+                        match self.recover_segment(&mut segment, why, producers)? {
                             Ok(stop) => self.note_cut(&segment, stop)?,
                             Err(reason) => return Err(LoadError::Index { path: segment.log, reason }),
                         }
@@ -318,11 +326,13 @@ impl Model<'_> {
         let LoadOptions { clean, recovery_point, log_start, .. } = *self.options;
         if !clean {
             let floor = self.segments.range(..=recovery_point).next_back().map(|(base, _)| *base);
-            let bases: Vec<Offset> = self.segments.range(floor.unwrap_or(Offset::new(i64::MIN))..).map(|(b, _)| *b).collect();
+            let bases: Vec<Offset> =
+                self.segments.range(floor.unwrap_or(Offset::new(i64::MIN))..).map(|(b, _)| *b).collect();
             for base in bases {
+                // With the segment in its place: where snapshots are taken depends on the last ones.
+                let producers = self.producers_at(base)?;
                 let Some(mut segment) = self.segments.remove(&base) else { continue };
-                // Kafka recovers it with itself in the list: its own base is the limit of what is replayed.
-                let outcome = self.recover_segment(&mut segment, RebuildReason::Unflushed)?;
+                let outcome = self.recover_segment(&mut segment, RebuildReason::Unflushed, producers)?;
                 let cut = match outcome {
                     Ok(stop) => {
                         self.note_cut(&segment, stop)?;
@@ -377,12 +387,23 @@ impl Model<'_> {
     fn drop_segments(&mut self, segments: impl Iterator<Item = ModelSegment>) {
         for segment in segments {
             self.losses.push(Loss::Segment { log: segment.log.clone(), bytes: segment.disk_len });
-            if self.files.contains_key(&segment_file_name(segment.base, SegmentFileKind::Snapshot)) {
+            // Those above a recovered segment are gone already, as its producers were rebuilt without them; one
+            // made again since goes too, if one of its name was there from the start.
+            let name = segment_file_name(segment.base, SegmentFileKind::Snapshot);
+            if self.files.contains_key(&name)
+                && let Some(Content::OnDisk(_)) = self.snapshots.remove(&segment.base)
+            {
                 self.dropped_snapshots.insert(segment.base);
-                self.snapshots.remove(&segment.base);
             }
             self.dropped.push(segment);
         }
+    }
+
+    /// What is known of producers where a segment starts that is to be recovered.
+    fn producers_at(&mut self, base: Offset) -> Result<ProducerStates, LoadError> {
+        let mut producers = ProducerStates::new(Offset::ZERO);
+        self.rebuild_producers(&mut producers, self.options.log_start, base, false)?;
+        Ok(producers)
     }
 
     /// `LogSegment.recover`: how the walk ended, or which entry the indexes refused.
@@ -390,10 +411,9 @@ impl Model<'_> {
         &mut self,
         segment: &mut ModelSegment,
         why: RebuildReason,
+        mut producers: ProducerStates,
     ) -> Result<Result<Stop, IndexError>, LoadError> {
         self.rebuilt.push(Rebuilt { base: segment.base, why });
-        let mut producers = ProducerStates::new(Offset::ZERO);
-        self.rebuild_producers(&mut producers, self.options.log_start, segment.base, false)?;
         let mut builder = IndexBuilder::new(segment.base, self.options.config.index_limits());
         let mut aborted: Vec<AbortedTxn> = Vec::new();
         let mut next = segment.base;
@@ -427,10 +447,9 @@ impl Model<'_> {
                     // A negative base offset is the only thing it refuses.
                     let _ = self.epochs.assign(epoch, batch.base_offset());
                 }
-                let completed = producers.replay(batch).map_err(|refusal| LoadError::Producer {
-                    path: segment.log.clone(),
-                    refusal,
-                })?;
+                let completed = producers
+                    .replay(batch)
+                    .map_err(|refusal| LoadError::Producer { path: segment.log.clone(), refusal })?;
                 aborted.extend(completed.and_then(|txn| txn.index_entry()));
                 producers.set_map_end(next);
             }
@@ -501,7 +520,9 @@ impl Model<'_> {
         let dir = self.dir.to_owned();
         let mut changes = std::mem::take(&mut self.changes);
         for segment in self.dropped.iter().rev() {
+            let snapshot_stays = !self.dropped_snapshots.contains(&segment.base);
             let kinds = SegmentFileKind::ALL.into_iter();
+            let kinds = kinds.filter(|kind| !(snapshot_stays && *kind == SegmentFileKind::Snapshot));
             for name in kinds.map(|kind| segment_file_name(segment.base, kind)) {
                 if self.files.remove(&name).is_some() {
                     let to = dir.join(name.clone() + FileState::Deleted.suffix());

@@ -1,7 +1,7 @@
 //! Producer state of a log that is being loaded (`UnifiedLog.rebuildProducerState`).
 
-use super::model::{Content, Model, ModelSegment};
 use super::LoadError;
+use super::model::{Content, Model, ModelSegment};
 use crate::batch::Frame;
 use crate::batch::walk::{Stop, Walker};
 use crate::storage::file_source::FileSource;

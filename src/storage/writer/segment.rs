@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::config::LogConfig;
+use crate::batch::BatchError;
 use crate::batch::walk::{Stop, Walker};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
@@ -220,6 +221,11 @@ impl SegmentWriter {
         &self.index
     }
 
+    /// Counts towards the next index entry as if `bytes` had gone in since the last one.
+    pub fn count_on_from(&mut self, bytes: u64) {
+        self.index.set_since_entry(bytes);
+    }
+
     /// Whether the append belongs into a new segment (`LogSegment.shouldRoll`).
     pub fn should_roll(&self, config: &LogConfig, incoming: Incoming, now_ms: TimestampMs) -> bool {
         let size = self.size_bytes();
@@ -347,7 +353,7 @@ impl SegmentWriter {
         let times = TimeIndex::from_file(self.base, &times);
         let start = offsets.raw_lookup(offset).position().unwrap_or(Position::ZERO);
         let place = find_offset(&mut Walker::headers(self.source()?, start), offset);
-        let place = place.map_err(|error| self.log.error(error))?;
+        let place = place.map_err(|error| self.log.error(error.into_io()))?;
         // Log first: an index that says less than its log is no harm.
         let kept_offsets = (0..offsets.raw_entries()).filter_map(|at| offsets.get(at));
         let kept_offsets: Vec<OffsetEntry> = kept_offsets.take_while(|entry| entry.offset < offset).collect();
@@ -358,7 +364,7 @@ impl SegmentWriter {
         self.time_index.cut((kept_times.len() * time::ENTRY_LEN) as u64)?;
         self.cut_txn_index(offset)?;
         if let Some(place) = place {
-            self.log.cut(place.position.get())?;
+            self.log.cut(place.get())?;
             self.preallocated = false;
         }
         self.index = IndexBuilder::resume(
@@ -406,24 +412,39 @@ impl SegmentWriter {
     }
 }
 
-/// A batch that was looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Its first byte.
-    pub position: Position,
-    /// Its size on disk.
-    pub size_bytes: u64,
+/// Why a look-up ended without an answer.
+#[derive(Debug)]
+pub(crate) enum LookupError {
+    Io(io::Error),
+    /// The position it was led to, or one behind it, holds no entry.
+    Corrupt {
+        position: Position,
+        reason: BatchError,
+    },
 }
 
-/// The batch that holds `offset`, or the first one above it (`FileRecords.searchForOffsetFromPosition`).
-pub(crate) fn find_offset(walker: &mut Walker<FileSource>, offset: Offset) -> io::Result<Option<Place>> {
-    let mut previous: Option<(Place, Offset)> = None;
+impl LookupError {
+    fn into_io(self) -> io::Error {
+        match self {
+            LookupError::Io(error) => error,
+            LookupError::Corrupt { position, reason } => {
+                io::Error::new(io::ErrorKind::InvalidData, format!("position {position}: {reason}"))
+            }
+        }
+    }
+}
+
+/// Position of the batch that holds `offset`, or of the first one above it (`FileRecords.searchForOffsetFromPosition`).
+pub(crate) fn find_offset(walker: &mut Walker<FileSource>, offset: Offset) -> Result<Option<Position>, LookupError> {
+    let mut previous: Option<(Position, Offset)> = None;
     let found = loop {
-        let walked = match walker.step()? {
+        let position = walker.position();
+        let walked = match walker.step().map_err(LookupError::Io)? {
             Ok(walked) => walked,
-            Err(Stop::End | Stop::Cut { .. } | Stop::Corrupt(_)) => break None,
+            Err(Stop::End | Stop::Cut { .. }) => break None,
+            Err(Stop::Corrupt(reason)) => return Err(LookupError::Corrupt { position, reason }),
         };
-        let place = Place { position: walked.position, size_bytes: walked.size_bytes };
+        let place = walked.position;
         let base = walked.frame.base_offset().unwrap_or(walked.frame.last_offset());
         if base == offset {
             return Ok(Some(place));
