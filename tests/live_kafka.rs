@@ -527,7 +527,7 @@ impl Source {
             _ => self.random.usize(5_000..90_000),
         };
         let noise = self.random.u32(0..3) == 0;
-        Some((0..len).map(|at| if noise { self.random.u8(..) } else { b'a' + (at % 17 % 7) as u8 }).collect())
+        Some((0..len).map(|at| if noise { self.random.u8(..) } else { b"lorem ipsum dolor"[at % 17 % 7] }).collect())
     }
 }
 
