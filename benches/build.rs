@@ -1,9 +1,10 @@
-//! Records per second into sealed batches, one thread: `cargo bench --bench build`.
+//! Records per second into sealed batches, and keys to partitions, one thread: `cargo bench --bench build`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use logdir::batch::{BatchBuilder, BatchSpec, Compression, Compressor, NewHeader, NewRecord};
+use logdir::partitioner::{PartitionCount, Partitioner, Strategy};
 
 const ROUNDS: usize = 5;
 const RECORDS: usize = 2_000_000;
@@ -44,6 +45,25 @@ fn main() {
             }
         });
     }
+    for key_bytes in [8, 16, 36] {
+        keys(&text, key_bytes);
+    }
+}
+
+fn keys(text: &[u8], key_bytes: usize) {
+    let Some(twelve) = PartitionCount::new(12) else { return };
+    let mut partitioner = Partitioner::new(Strategy::Murmur2, twelve, 16_384, 1);
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        for n in 0..RECORDS {
+            black_box(partitioner.partition(Some(&text[n % 1_000..n % 1_000 + key_bytes]), 100));
+        }
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a figure to print")]
+    let millions = RECORDS as f64 / best / 1e6;
+    println!("{:<52} {millions:>7.2} M keys/s", format!("murmur2, key {key_bytes}"));
 }
 
 fn run<'a>(

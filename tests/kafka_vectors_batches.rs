@@ -3,8 +3,12 @@
 
 mod support;
 
-use logdir::batch::{BatchError, Decompressor, Frame, PayloadError, RecordRef};
-use logdir::types::TimestampType;
+use logdir::batch::legacy::{self, LegacyMagic, MessageSetSpec};
+use logdir::batch::{
+    BatchBuilder, BatchError, BatchSpec, Compression, Compressor, Decompressor, Frame, NewHeader, NewRecord,
+    PayloadError, RecordRef, Timestamps,
+};
+use logdir::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampType};
 use serde_json::{Value, json};
 
 fn bytes_or_digest(bytes: Option<&[u8]>, expected: &Value) -> Value {
@@ -196,4 +200,202 @@ fn invalid_batches_are_refused_where_kafka_refuses_them() {
     }
     println!("batches-invalid: {} cases, {frames} frames, {refused} refusals", cases.len());
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A record as the vectors describe it, with bytes of its own.
+struct Described {
+    offset: Offset,
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Described {
+    /// Long values are stored as a digest: those come from `read`, the same record out of Kafka's bytes.
+    fn new(record: &Value, read: &RecordRef<'_>) -> Self {
+        let bytes = |field: &Value, read: Option<&[u8]>| match field {
+            Value::Null => None,
+            Value::String(hex) => Some(data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap()),
+            digest => {
+                assert_eq!(digest["len"], json!(read.unwrap().len()));
+                Some(read.unwrap().to_vec())
+            }
+        };
+        let headers = support::list(record, "headers").iter().zip(read.headers.iter());
+        Described {
+            offset: Offset::new(support::int(record, "offset")),
+            // What the record stores, where it reads with another timestamp.
+            timestamp_ms: match &record["append_timestamp"] {
+                Value::Null => support::int(record, "timestamp"),
+                stored => stored.as_i64().unwrap(),
+            },
+            key: bytes(&record["key"], read.key),
+            value: bytes(&record["value"], read.value),
+            headers: headers.map(|(h, read)| (h[0].as_str().unwrap().to_owned(), bytes(&h[1], read.1))).collect(),
+        }
+    }
+
+    fn with<T>(&self, then: impl FnOnce(&NewRecord<'_>) -> T) -> T {
+        let headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(key, value)| NewHeader { key: key.as_bytes(), value: value.as_deref() })
+            .collect();
+        then(&NewRecord {
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: &headers,
+        })
+    }
+}
+
+fn batch_from(
+    description: &Value,
+    records: &[Described],
+    compression: Compression,
+    compressor: &mut Compressor,
+) -> Vec<u8> {
+    let int = |name| support::int(description, name);
+    let mut builder = BatchBuilder::new(BatchSpec {
+        base_offset: Offset::new(int("base_offset")),
+        leader_epoch: LeaderEpoch(i32::try_from(int("partition_leader_epoch")).unwrap()),
+        compression,
+        timestamps: timestamps(description),
+        producer_id: ProducerId(int("producer_id")),
+        producer_epoch: i16::try_from(int("producer_epoch")).unwrap(),
+        base_sequence: i32::try_from(int("base_sequence")).unwrap(),
+        transactional: description["transactional"] == true,
+        control: description["control"] == true,
+        delete_horizon_ms: description["delete_horizon_ms"].as_i64(),
+    });
+    let last_offset_delta = i32::try_from(int("last_offset_delta")).unwrap();
+    if records.is_empty() {
+        return builder.seal_empty(last_offset_delta, int("max_timestamp")).into_bytes();
+    }
+    for record in records {
+        record.with(|new| builder.push_at(record.offset, new)).unwrap();
+    }
+    builder.set_last_offset_delta(last_offset_delta).unwrap();
+    builder.seal(compressor).unwrap().into_bytes()
+}
+
+fn timestamps(description: &Value) -> Timestamps {
+    match description["timestamp_type"].as_str() {
+        Some("LogAppendTime") => Timestamps::LogAppend(support::int(description, "max_timestamp")),
+        _ => Timestamps::Create,
+    }
+}
+
+fn message_set_from(batches: &[Value], records: &[Described], codec: Codec, compressor: &mut Compressor) -> Vec<u8> {
+    let magic = if batches[0]["magic"] == 0 { LegacyMagic::V0 } else { LegacyMagic::V1 };
+    let records: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let (key, value) = (record.key.as_deref(), record.value.as_deref());
+            (record.offset, NewRecord { timestamp_ms: record.timestamp_ms, key, value, headers: &[] })
+        })
+        .collect();
+    let spec = MessageSetSpec { magic, compression: codec.into(), timestamps: timestamps(&batches[0]) };
+    let mut out = Vec::new();
+    legacy::encode(spec, &records, compressor, &mut out).unwrap();
+    out
+}
+
+/// Everything that reading gives, but sizes and checksums, which are the codec's.
+fn readable(bytes: &[u8], decompressor: &mut Decompressor) -> Vec<String> {
+    let mut rest = bytes;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let frame = Frame::parse(rest).unwrap();
+        rest = &rest[frame.bytes().len()..];
+        assert_eq!(frame.verify_crc(), Ok(()));
+        if let Frame::Batch(batch) = frame {
+            found.push(data_encoding::HEXLOWER.encode(&batch.header()[21..]));
+        }
+        found.push(format!(
+            "{} {:?} {:?} {}",
+            frame.last_offset(),
+            frame.codec(),
+            frame.timestamp_type(),
+            frame.max_timestamp_ms()
+        ));
+        for record in frame.records(decompressor).unwrap() {
+            let RecordRef { offset, timestamp_ms, timestamp_type, sequence, key, value, headers, raw } =
+                record.unwrap();
+            let headers: Vec<_> = headers.iter().collect();
+            found.push(format!(
+                "{offset} {timestamp_ms} {timestamp_type:?} {sequence} {key:?} {value:?} {headers:?} {raw:?}"
+            ));
+        }
+    }
+    found
+}
+
+#[test]
+fn valid_batches_are_encoded_again_to_the_same_bytes() {
+    let Some(cases) = support::lines("batches-valid") else { return };
+    let (mut compressor, mut decompressor) = (Compressor::default(), Decompressor::default());
+    let (mut unreadable, mut identical, mut compressed) = (0, 0, std::collections::BTreeMap::new());
+    for case in &cases {
+        let id = &case["id"];
+        if case["readable"] == false {
+            // Nothing is described that could be built.
+            unreadable += 1;
+            continue;
+        }
+        let bytes = support::hex(case, "bytes");
+        let batches = support::list(case, "batches");
+        let codec = batches[0]["codec"].as_str().unwrap();
+        let codec = Codec::ALL.into_iter().find(|known| known.name() == codec).unwrap();
+        let mut built = Vec::new();
+        let (mut set, mut last) = (Vec::new(), Vec::new());
+        let mut rest = &bytes[..];
+        for description in batches {
+            let frame = Frame::parse(rest).unwrap();
+            rest = &rest[frame.bytes().len()..];
+            let read: Result<Vec<_>, _> = frame.records(&mut decompressor).unwrap().collect();
+            let records = support::list(description, "records").iter().zip(read.as_ref().unwrap());
+            let records: Vec<_> = records.map(|(record, read)| Described::new(record, read)).collect();
+            if frame.magic() == 2 {
+                built.extend(batch_from(description, &records, codec.into(), &mut compressor));
+                last = records;
+            } else {
+                set.extend(records);
+            }
+        }
+        if !set.is_empty() {
+            built = message_set_from(batches, &set, codec, &mut compressor);
+        }
+        if codec == Codec::None {
+            assert_eq!(data_encoding::HEXLOWER.encode(&built), support::text(case, "bytes"), "{id}");
+            identical += 1;
+        } else {
+            let found = readable(&built, &mut decompressor);
+            assert_eq!(found, readable(&bytes, &mut decompressor), "{id}");
+            let (all, same): &mut (u32, u32) = compressed.entry(codec).or_default();
+            *all += 1;
+            *same += u32::from(built == bytes);
+            let foreign = support::list(case, "tags").iter().any(|tag| tag == "foreign");
+            if codec == Codec::Lz4 && !foreign && built != bytes {
+                // The same library at another level.
+                let mut level = |level| {
+                    let compression = Compression::with_level(codec, level).unwrap();
+                    batch_from(&batches[0], &last, compression, &mut compressor) == bytes
+                };
+                assert!((1..=17).any(&mut level), "{id}: no level gives Kafka's bytes");
+                *same += 1;
+            }
+        }
+    }
+    let decoded: u32 = compressed.values().map(|(all, _)| all).sum();
+    println!("uncompressed: {identical} the same bytes; {unreadable} described by nothing");
+    for (codec, (all, same)) in compressed {
+        println!("{codec}: {all} read the same, {same} of them the same bytes");
+    }
+    assert!(identical >= 290 && decoded >= 280, "{identical} uncompressed, {decoded} compressed");
+    assert!(unreadable <= 24, "{unreadable} cases cannot be read");
+    let compared = identical + usize::try_from(decoded).unwrap() + unreadable;
+    support::compared_all("batches-valid, encoded again", compared, cases.len());
 }

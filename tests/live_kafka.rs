@@ -17,6 +17,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Clients, Kafka, terminate};
+use logdir::batch::control::TransactionMarker;
+use logdir::batch::legacy::{self, LegacyMagic, MessageSetSpec};
+use logdir::batch::{BatchBuilder, BatchSpec, Compression, Compressor, NewHeader, NewRecord, Timestamps};
+use logdir::types::{Codec, LeaderEpoch, Offset, ProducerId};
 use serde_json::Value;
 
 /// Segments so small that every kind of roll, merge and deletion happens within seconds.
@@ -506,4 +510,172 @@ fn deleted_records_compacted_logs_and_deleted_topics_are_read_as_kafka_reads_the
         let after = truth(&broker, &mut clients, &["compacted", "cut"]);
         compare("compacted and cut, started again", &broker, &["compacted", "cut"], &after);
     }
+}
+
+/// Records of every size and kind; text, so that codecs have something to do.
+struct Source {
+    random: fastrand::Rng,
+}
+
+impl Source {
+    fn bytes(&mut self) -> Option<Vec<u8>> {
+        let len = match self.random.u32(0..20) {
+            0 => return None,
+            1 => 0,
+            2..=14 => self.random.usize(1..200),
+            15..=18 => self.random.usize(200..5_000),
+            _ => self.random.usize(5_000..90_000),
+        };
+        let noise = self.random.u32(0..3) == 0;
+        Some((0..len).map(|at| if noise { self.random.u8(..) } else { b"lorem ipsum dolor"[at % 17 % 7] }).collect())
+    }
+}
+
+#[test]
+fn kafka_reads_what_is_built() {
+    let Some(kafka) = Kafka::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut clients = kafka.clients(9, &dir.path().join("clients.log"));
+    let settings = [
+        "none",
+        "gzip",
+        "gzip:1",
+        "gzip:2",
+        "gzip:9",
+        "snappy",
+        "lz4",
+        "lz4:1",
+        "lz4:2",
+        "lz4:8",
+        "lz4:12",
+        "lz4:17",
+        "zstd",
+        "zstd:-131072",
+        "zstd:-7",
+        "zstd:1",
+        "zstd:9",
+        "zstd:15",
+        "zstd:19",
+        "zstd:22",
+    ];
+    let mut source = Source { random: fastrand::Rng::with_seed(43) };
+    let hex = |bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => format!("x{}", data_encoding::HEXLOWER.encode(bytes)),
+        None => "null".to_owned(),
+    };
+    let mut compressor = Compressor::default();
+    let (mut file, mut expected, mut batches) = (Vec::new(), String::new(), 0);
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    let mut offset = 0;
+    let line = |offset: i64, timestamp_ms: i64, sequence: i64, record: &NewRecord<'_>| {
+        let headers: String = record
+            .headers
+            .iter()
+            .map(|header| format!(" {}={}", str::from_utf8(header.key).unwrap(), hex(header.value)))
+            .collect();
+        format!("{offset} {timestamp_ms} {sequence} {} {}{headers}\n", hex(record.key), hex(record.value))
+    };
+    for round in 0..3 * repeats() {
+        for (number, setting) in settings.iter().enumerate() {
+            let compression = Compression::parse(setting).unwrap();
+            let count = [1, 40, 3][usize::try_from(round).unwrap() % 3] * (1 + number % 4);
+            let log_append = number % 5 == 4;
+            let horizon = (number % 7 == 3).then_some(1_800_000_000_000);
+            builder.reset(BatchSpec {
+                base_offset: Offset::new(offset),
+                leader_epoch: LeaderEpoch(7),
+                compression,
+                timestamps: if log_append { Timestamps::LogAppend(1_790_000_000_000) } else { Timestamps::Create },
+                producer_id: ProducerId(4_000),
+                producer_epoch: 2,
+                base_sequence: i32::MAX - 2,
+                transactional: number % 2 == 0,
+                delete_horizon_ms: horizon,
+                ..BatchSpec::default()
+            });
+            let mut lines = String::new();
+            let first = offset;
+            for _ in 0..count {
+                offset += source.random.i64(0..3);
+                let timestamp_ms = 1_760_000_000_000 + source.random.i64(0..100_000);
+                let (key, value) = (source.bytes(), source.bytes());
+                let values = [source.bytes(), source.bytes()];
+                let headers = [
+                    NewHeader { key: "tr\u{e4}ce".as_bytes(), value: values[0].as_deref() },
+                    NewHeader { key: b"", value: values[1].as_deref() },
+                ];
+                let headers = &headers[source.random.usize(0..3)..];
+                let record = NewRecord { timestamp_ms, key: key.as_deref(), value: value.as_deref(), headers };
+                builder.push_at(Offset::new(offset), &record).unwrap();
+                let sequence = (i64::from(i32::MAX) - 2 + (offset - first)) & i64::from(i32::MAX);
+                let reads_as = if log_append { 1_790_000_000_000 } else { timestamp_ms };
+                lines.push_str(&line(offset, reads_as, sequence, &record));
+                offset += 1;
+            }
+            let batch = builder.seal(&mut compressor).unwrap();
+            let view = batch.view();
+            expected.push_str(&format!(
+                "batch 2 {} {} {} 4000 false\n{lines}",
+                compression.codec(),
+                view.last_offset(),
+                view.max_timestamp_ms()
+            ));
+            file.extend_from_slice(batch.bytes());
+            builder.recycle(batch);
+            batches += 1;
+        }
+        for commit in [true, false] {
+            let marker = TransactionMarker {
+                commit,
+                coordinator_epoch: 9,
+                producer_id: ProducerId(4_000),
+                producer_epoch: 3,
+                timestamp_ms: 1_760_000_000_500,
+            };
+            file.extend_from_slice(marker.seal(Offset::new(offset), LeaderEpoch(7)).unwrap().bytes());
+            let kind = u8::from(commit);
+            expected.push_str(&format!("batch 2 none {offset} 1760000000500 4000 true\n"));
+            expected.push_str(&format!("{offset} 1760000000500 -1 x0000000{kind} x000000000009\n"));
+            offset += 1;
+            batches += 1;
+        }
+        for magic in [LegacyMagic::V0, LegacyMagic::V1] {
+            for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4] {
+                let texts: Vec<_> = (0..9).map(|_| (source.bytes(), source.bytes())).collect();
+                let records: Vec<_> = texts
+                    .iter()
+                    .map(|(key, value)| {
+                        offset += 2;
+                        let timestamp_ms = 1_700_000_000_000 + source.random.i64(0..1_000);
+                        let (key, value) = (key.as_deref(), value.as_deref());
+                        (Offset::new(offset), NewRecord { timestamp_ms, key, value, headers: &[] })
+                    })
+                    .collect();
+                let spec = MessageSetSpec { magic, compression: codec.into(), timestamps: Timestamps::Create };
+                legacy::encode(spec, &records, &mut compressor, &mut file).unwrap();
+                let time = |record: &NewRecord<'_>| if magic == LegacyMagic::V0 { -1 } else { record.timestamp_ms };
+                let magic = magic.id();
+                let last = records.last().unwrap().0;
+                let max = records.iter().map(|(_, record)| time(record)).max().unwrap();
+                if codec != Codec::None {
+                    expected.push_str(&format!("batch {magic} {codec} {last} {max} -1 false\n"));
+                    batches += 1;
+                }
+                for (offset, record) in &records {
+                    if codec == Codec::None {
+                        expected.push_str(&format!("batch {magic} none {offset} {} -1 false\n", time(record)));
+                        batches += 1;
+                    }
+                    expected.push_str(&line(offset.get(), time(record), -1, record));
+                }
+                offset += 1;
+            }
+        }
+    }
+    let (log, read) = (dir.path().join("built.log"), dir.path().join("read.txt"));
+    fs::write(&log, &file).unwrap();
+    let answer = clients.run(&format!("read-batches {} {}", log.display(), read.display()));
+    assert_eq!(answer, format!("{batches} {}", file.len()), "batches and bytes that Kafka found");
+    let lines = same("what is built", &fs::read(&read).unwrap(), expected.as_bytes());
+    println!("Kafka reads {batches} batches of {} bytes: {lines} lines are the same", file.len());
 }

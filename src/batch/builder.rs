@@ -155,6 +155,9 @@ pub enum BuildError {
     /// `MemoryRecordsBuilder.validateProducerState`.
     #[error("producer {0} needs a sequence of 0 or more")]
     NoSequence(ProducerId),
+    /// Messages of magic 0 and 1 have no headers.
+    #[error("a message of magic 0 or 1 cannot have headers")]
+    HeadersInLegacy,
     /// The codec could not compress.
     #[error(transparent)]
     Compression(#[from] CompressionError),

@@ -16,6 +16,8 @@
 //! A wrapper's value is the compressed concatenation of entries of the same form: with absolute
 //! offsets in magic 0, with offsets relative to the first in magic 1.
 
+use super::builder::{BuildError, NewRecord, Timestamps};
+use super::compression::{Compression, Compressor};
 use super::record::{Headers, RecordRef};
 use super::{BatchError, ENTRY_OVERHEAD, PayloadError};
 use crate::crc::crc32;
@@ -260,5 +262,218 @@ impl<'a> Iterator for Entries<'a> {
             0 | 1 => MessageView::of_frame(entry).map_err(PayloadError::Inner),
             other => Err(PayloadError::Inner(BatchError::UnknownMagic(other))),
         })
+    }
+}
+
+/// The two formats before record batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LegacyMagic {
+    /// Without timestamps.
+    V0,
+    /// With timestamps.
+    V1,
+}
+
+/// How a message set is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageSetSpec {
+    /// The format.
+    pub magic: LegacyMagic,
+    /// Anything but none makes one wrapper around all messages. zstd cannot.
+    pub compression: Compression,
+    /// Where timestamps come from.
+    pub timestamps: Timestamps,
+}
+
+/// Appends messages to `out` as brokers before 0.11 stored them: one entry each, or one wrapper around all.
+///
+/// Brokers since 4.0 read and compact these and write them no more. The rules are those of Kafka's
+/// `MemoryRecordsBuilder`: offsets rise, records have no headers, and a wrapper's inner offsets count from
+/// the first record's in magic 1. On an error `out` is as it was.
+pub fn encode(
+    spec: MessageSetSpec,
+    records: &[(Offset, NewRecord<'_>)],
+    compressor: &mut Compressor,
+    out: &mut Vec<u8>,
+) -> Result<(), BuildError> {
+    let Some((first, _)) = records.first() else { return Err(BuildError::Empty) };
+    let mut previous = None;
+    let mut max_timestamp_ms = NO_TIMESTAMP;
+    for (offset, record) in records {
+        if let Some(previous) = previous.replace(*offset).filter(|previous| previous >= offset) {
+            return Err(BuildError::OffsetNotRising { offset: *offset, previous });
+        }
+        if !record.headers.is_empty() {
+            return Err(BuildError::HeadersInLegacy);
+        }
+        if record.timestamp_ms < NO_TIMESTAMP {
+            return Err(BuildError::NegativeTimestamp(record.timestamp_ms));
+        }
+        max_timestamp_ms = max_timestamp_ms.max(record.timestamp_ms);
+    }
+    let (type_bit, append_ms) = match spec.timestamps {
+        Timestamps::LogAppend(ms) if spec.magic == LegacyMagic::V1 => (0x08, Some(ms)),
+        _ => (0, None),
+    };
+    let start = out.len();
+    if spec.compression.codec() == Codec::None {
+        for (offset, record) in records {
+            let timestamp_ms = append_ms.unwrap_or(record.timestamp_ms);
+            put_message(out, spec.magic, *offset, type_bit, timestamp_ms, record.key, record.value);
+        }
+    } else {
+        let mut inner = Vec::new();
+        for (offset, record) in records {
+            let stored = match spec.magic {
+                LegacyMagic::V0 => *offset,
+                LegacyMagic::V1 => offset.plus(first.get().wrapping_neg()),
+            };
+            let timestamp_ms = append_ms.unwrap_or(record.timestamp_ms);
+            put_message(&mut inner, spec.magic, stored, type_bit, timestamp_ms, record.key, record.value);
+        }
+        let mut value = Vec::new();
+        compressor.compress(spec.compression, spec.magic.id(), &inner, &mut value)?;
+        let attributes = type_bit | spec.compression.codec().id();
+        let timestamp_ms = append_ms.unwrap_or(max_timestamp_ms);
+        put_message(out, spec.magic, previous.unwrap_or(*first), attributes, timestamp_ms, None, Some(&value));
+    }
+    let bytes = (out.len() - start) as u64;
+    if bytes > i32::MAX as u64 {
+        out.truncate(start);
+        return Err(BuildError::TooLarge { bytes });
+    }
+    Ok(())
+}
+
+impl LegacyMagic {
+    /// The magic byte.
+    pub const fn id(self) -> i8 {
+        match self {
+            LegacyMagic::V0 => 0,
+            LegacyMagic::V1 => 1,
+        }
+    }
+}
+
+/// One entry; its lengths fit, or the caller drops it again.
+fn put_message(
+    out: &mut Vec<u8>,
+    magic: LegacyMagic,
+    offset: Offset,
+    attributes: u8,
+    timestamp_ms: TimestampMs,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) {
+    let length = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX).to_be_bytes();
+    let start = out.len();
+    out.extend_from_slice(&offset.get().to_be_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&[magic.id().cast_unsigned(), attributes]);
+    if magic == LegacyMagic::V1 {
+        out.extend_from_slice(&timestamp_ms.to_be_bytes());
+    }
+    for field in [key, value] {
+        match field {
+            Some(bytes) => {
+                out.extend_from_slice(&length(bytes.len()));
+                out.extend_from_slice(bytes);
+            }
+            None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+        }
+    }
+    let message = out.get_mut(start..).unwrap_or_default();
+    let size = length(message.len() - ENTRY_OVERHEAD);
+    let crc = crc32(message.get(16..).unwrap_or_default());
+    message[8..12].copy_from_slice(&size);
+    message[12..16].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Decompressor, Frame, NewHeader};
+
+    #[test]
+    fn messages_are_byte_for_byte_kafkas() {
+        // Key "k2", value null, at offset 2: written by Kafka's builder for magic 0.
+        let stored = "00000000000000020000001 08b23e3da0000000000026b32ffffffff".replace(' ', "");
+        let record = NewRecord { timestamp_ms: 5, key: Some(b"k2"), ..NewRecord::default() };
+        let spec =
+            MessageSetSpec { magic: LegacyMagic::V0, compression: Compression::NONE, timestamps: Timestamps::Create };
+        let mut out = Vec::new();
+        encode(spec, &[(Offset::new(2), record)], &mut Compressor::default(), &mut out).unwrap();
+        assert_eq!(data_encoding::HEXLOWER.encode(&out), stored);
+    }
+
+    #[test]
+    fn message_sets_read_as_they_were_written() {
+        let records: Vec<_> = [(10, 1_000, Some(&b"a"[..])), (11, 999, None), (15, 1_005, Some(b"c"))]
+            .map(|(offset, timestamp_ms, value)| {
+                (Offset::new(offset), NewRecord { timestamp_ms, value, ..NewRecord::default() })
+            })
+            .to_vec();
+        let mut decompressor = Decompressor::default();
+        for magic in [LegacyMagic::V0, LegacyMagic::V1] {
+            for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4] {
+                for timestamps in [Timestamps::Create, Timestamps::LogAppend(7_000)] {
+                    let spec = MessageSetSpec { magic, compression: codec.into(), timestamps };
+                    let mut out = b"before".to_vec();
+                    encode(spec, &records, &mut Compressor::default(), &mut out).unwrap();
+                    let mut rest = out.strip_prefix(b"before").unwrap();
+                    let mut read = Vec::new();
+                    while !rest.is_empty() {
+                        let frame = Frame::parse(rest).unwrap();
+                        assert_eq!(frame.verify_crc(), Ok(()), "{spec:?}");
+                        rest = &rest[frame.bytes().len()..];
+                        for record in frame.records(&mut decompressor).unwrap() {
+                            let record = record.unwrap();
+                            read.push((record.offset, record.timestamp_ms, record.value.map(<[u8]>::to_vec)));
+                        }
+                    }
+                    let expected: Vec<_> = records
+                        .iter()
+                        .map(|(offset, record)| {
+                            let timestamp_ms = match (magic, timestamps) {
+                                (LegacyMagic::V0, _) => NO_TIMESTAMP,
+                                (_, Timestamps::Create) => record.timestamp_ms,
+                                (_, Timestamps::LogAppend(ms)) => ms,
+                            };
+                            (*offset, timestamp_ms, record.value.map(<[u8]>::to_vec))
+                        })
+                        .collect();
+                    assert_eq!(read, expected, "{spec:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_formats_cannot_hold_is_refused() {
+        let plain = NewRecord::default();
+        let headers = [NewHeader { key: b"h", value: None }];
+        let zero = (Offset::ZERO, plain);
+        let cases = [
+            (Codec::None, vec![], BuildError::Empty),
+            (Codec::None, vec![(Offset::ZERO, NewRecord { headers: &headers, ..plain })], BuildError::HeadersInLegacy),
+            (
+                Codec::None,
+                vec![(Offset::ZERO, NewRecord { timestamp_ms: -3, ..plain })],
+                BuildError::NegativeTimestamp(-3),
+            ),
+            (
+                Codec::None,
+                vec![zero, zero],
+                BuildError::OffsetNotRising { offset: Offset::ZERO, previous: Offset::ZERO },
+            ),
+            (Codec::Zstd, vec![zero], BuildError::Compression(crate::batch::CompressionError::ZstdInLegacy)),
+        ];
+        for (codec, records, error) in cases {
+            let spec =
+                MessageSetSpec { magic: LegacyMagic::V1, compression: codec.into(), timestamps: Timestamps::Create };
+            let mut out = Vec::new();
+            assert_eq!(encode(spec, &records, &mut Compressor::default(), &mut out), Err(error));
+            assert!(out.is_empty());
+        }
     }
 }

@@ -58,6 +58,15 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-dump-log.sh: the same options; --output kafka gives its text.",
     },
     Page {
+        command: "partition-of",
+        examples: &[
+            ("logdir partition-of customer-77 --partitions 12", "where the Java producer sends this key"),
+            ("cut -f1 keys.tsv | logdir partition-of - -d data -t orders --json", "keys from stdin, for a topic there"),
+            ("logdir partition-of --group billing", "which partition of __consumer_offsets holds the group"),
+        ],
+        kafka: "None. The rules are those of the Java producer, librdkafka and the coordinators.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

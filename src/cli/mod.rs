@@ -12,6 +12,7 @@ pub mod filter;
 pub mod man;
 pub mod message;
 mod outcome;
+pub mod partition_of;
 pub mod range;
 pub mod record_format;
 pub mod size;
@@ -66,6 +67,7 @@ pub enum Command {
     Consume(Box<consume::ConsumeArgs>),
     #[command(alias = "dump")]
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
+    PartitionOf(partition_of::PartitionOfArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -103,6 +105,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     match command {
         Command::Consume(args) => consume::run(args, global, ui),
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
+        Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

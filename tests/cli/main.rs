@@ -6,4 +6,5 @@ mod consume;
 mod dump_segment;
 mod manners;
 mod memory;
+mod partition_of;
 mod support;

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -37,8 +38,13 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.record.TimestampType;
+import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.Record;
+import org.apache.kafka.common.record.internal.RecordBatch;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
+import org.apache.kafka.common.utils.BufferSupplier;
+import org.apache.kafka.common.utils.CloseableIterator;
 
 /**
  * Kafka's own clients behind one line a command: what the tests ask on stdin, answered on stdout.
@@ -99,6 +105,7 @@ public class LiveKafka {
             case "transactions": return transactions(args[1], Integer.parseInt(args[2]), Long.parseLong(args[3]), Integer.parseInt(args[4]), args[5].equals("open"));
             case "consume": return consume(args);
             case "offsets": return offsets(args);
+            case "read-batches": return readBatches(Path.of(args[1]), Path.of(args[2]));
             case "write-start": return writeStart(args);
             case "write-stop": return writeStop();
             default: throw new IllegalArgumentException(args[0]);
@@ -324,6 +331,44 @@ public class LiveKafka {
             answer.append(i > 3 ? " " : "").append(found.partitionResult(where).get().offset());
         }
         return answer.toString();
+    }
+
+    /** read-batches FILE OUT: every batch checked and read to its last record, as Kafka does with a fetch response. */
+    private String readBatches(Path file, Path to) throws Exception {
+        MemoryRecords records = MemoryRecords.readableRecords(ByteBuffer.wrap(Files.readAllBytes(file)));
+        long batches = 0;
+        try (BufferedWriter out = Files.newBufferedWriter(to); BufferSupplier buffers = BufferSupplier.create()) {
+            for (RecordBatch batch : records.batches()) {
+                batch.ensureValid();
+                out.write("batch " + batch.magic() + " " + batch.compressionType().name + " " + batch.lastOffset() + " "
+                    + batch.maxTimestamp() + " " + batch.producerId() + " " + batch.isControlBatch() + "\n");
+                try (CloseableIterator<Record> all = batch.streamingIterator(buffers)) {
+                    while (all.hasNext()) {
+                        Record record = all.next();
+                        record.ensureValid();
+                        StringBuilder line = new StringBuilder();
+                        line.append(record.offset()).append(' ').append(record.timestamp()).append(' ').append(record.sequence());
+                        line.append(' ').append(hex(record.key())).append(' ').append(hex(record.value()));
+                        for (Header header : record.headers()) {
+                            byte[] value = header.value();
+                            line.append(' ').append(header.key()).append('=').append(hex(value == null ? null : ByteBuffer.wrap(value)));
+                        }
+                        out.write(line.append('\n').toString());
+                    }
+                }
+                batches++;
+            }
+        }
+        return batches + " " + records.validBytes();
+    }
+
+    private static String hex(ByteBuffer bytes) {
+        if (bytes == null) {
+            return "null";
+        }
+        byte[] copy = new byte[bytes.remaining()];
+        bytes.duplicate().get(copy);
+        return "x" + HexFormat.of().formatHex(copy);
     }
 
     /**

@@ -39,6 +39,22 @@ impl Kafka {
         self.libs.join("*").into_os_string()
     }
 
+    /// Kafka's clients for the broker at `port`; those that read files need none there.
+    pub fn clients(&self, port: u16, log: &Path) -> Clients {
+        let mut class_path = self.jars();
+        class_path.push(":");
+        class_path.push(self.classes());
+        let mut command = self.java(&class_path);
+        let stderr = File::options().create(true).append(true).open(log).unwrap();
+        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "LiveKafka"]);
+        command.arg(format!("127.0.0.1:{port}"));
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("java runs");
+        let commands = process.stdin.take().unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        Clients { process, commands, answers, log: log.to_owned() }
+    }
+
     fn java(&self, class_path: &OsString) -> Command {
         let mut command = Command::new("java");
         command.args(JVM).arg("-cp").arg(class_path).stdin(Stdio::null());
@@ -168,17 +184,7 @@ impl Broker {
 
     /// Kafka's clients, connected to it.
     pub fn clients(&self) -> Clients {
-        let mut class_path = self.kafka.jars();
-        class_path.push(":");
-        class_path.push(self.kafka.classes());
-        let mut command = self.kafka.java(&class_path);
-        let log = File::options().create(true).append(true).open(self.file("clients.log")).unwrap();
-        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "LiveKafka"]);
-        command.arg(format!("127.0.0.1:{}", self.port));
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().expect("java runs");
-        let commands = process.stdin.take().unwrap();
-        let answers = BufReader::new(process.stdout.take().unwrap());
-        Clients { process, commands, answers, log: self.file("clients.log") }
+        self.kafka.clients(self.port, &self.file("clients.log"))
     }
 }
 

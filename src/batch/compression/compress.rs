@@ -7,9 +7,11 @@
 //! - **zstd**: one frame without content size and checksum.
 //!
 //! Which bytes stand for the data inside is each library's choice and changes with its version, in Kafka too.
+//! Only lz4 gives exactly Kafka's.
 
 use std::fmt;
 
+use lz4::block::CompressionMode;
 use thiserror::Error;
 use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, compress_bound, get_error_name};
 
@@ -158,7 +160,6 @@ impl fmt::Display for Compression {
 pub struct Compressor {
     gzip: Option<(i32, flate2::Compress)>,
     snappy: snap::raw::Encoder,
-    lz4: lz4_flex::block::CompressTable,
     zstd: Option<(i32, CCtx<'static>)>,
     /// One compressed block of snappy or lz4, before its length is known to be worth it.
     block: Vec<u8>,
@@ -166,13 +167,7 @@ pub struct Compressor {
 
 impl Default for Compressor {
     fn default() -> Self {
-        Compressor {
-            gzip: None,
-            snappy: snap::raw::Encoder::new(),
-            lz4: lz4_flex::block::CompressTable::default(),
-            zstd: None,
-            block: Vec::new(),
-        }
+        Compressor { gzip: None, snappy: snap::raw::Encoder::new(), zstd: None, block: Vec::new() }
     }
 }
 
@@ -266,16 +261,13 @@ impl Compressor {
         // Magic 0 got its checksum over the frame's magic bytes as well (KAFKA-3160).
         let header_checksum = if magic == 0 { 0x1a } else { 0x82 };
         out.extend_from_slice(&[0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, header_checksum]);
-        self.block.resize(self.block.len().max(lz4_flex::block::get_maximum_output_size(BLOCK_BYTES)), 0);
+        let block_bytes_max = lz4::block::compress_bound(BLOCK_BYTES).map_err(|error| refused(Codec::Lz4, &error))?;
+        self.block.resize(self.block.len().max(block_bytes_max), 0);
+        // liblz4 is what Kafka's lz4-java wraps: the same blocks come out.
+        let mode = if level == LZ4_FAST { CompressionMode::DEFAULT } else { CompressionMode::HIGHCOMPRESSION(level) };
         for chunk in payload.chunks(BLOCK_BYTES) {
-            let len = if level == LZ4_FAST {
-                lz4_flex::block::compress_into_with_table(chunk, &mut self.block, &mut self.lz4)
-                    .map_err(|error| refused(Codec::Lz4, &error))?
-            } else {
-                let mode = lz4::block::CompressionMode::HIGHCOMPRESSION(level);
-                lz4::block::compress_to_buffer(chunk, Some(mode), false, &mut self.block)
-                    .map_err(|error| refused(Codec::Lz4, &error))?
-            };
+            let len = lz4::block::compress_to_buffer(chunk, Some(mode), false, &mut self.block)
+                .map_err(|error| refused(Codec::Lz4, &error))?;
             let (stored, block) = match self.block.get(..len) {
                 Some(block) if len < chunk.len() => (0, block),
                 _ => (STORED, chunk),

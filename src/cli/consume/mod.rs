@@ -2,7 +2,7 @@
 
 mod merge;
 mod pieces;
-mod select;
+pub(super) mod select;
 mod stream;
 
 use std::cmp::Reverse;

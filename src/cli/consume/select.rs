@@ -223,7 +223,14 @@ fn missing_topics(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, place
         TopicArg::Pattern(_) => None,
     });
     let topics: BTreeSet<&str> = seen.iter().map(|name| name.topic.as_str()).collect();
-    let Some(name) = names.flatten().find(|name| !topics.contains(name.as_str())) else { return Ok(()) };
+    match names.flatten().find(|name| !topics.contains(name.as_str())) {
+        Some(name) => Err(topic_not_found(name, &topics, places).into()),
+        None => Ok(()),
+    }
+}
+
+/// Topic `name` is not among `topics`, which are all of those in `places`; the nearest is suggested.
+pub fn topic_not_found(name: &str, topics: &BTreeSet<&str>, places: &[PathBuf]) -> Problem {
     let count = topics.iter().filter(|topic| !topic.starts_with("__")).count();
     let plural = if count == 1 { "topic" } else { "topics" };
     let text = format!("topic '{name}' not found in {} ({count} {plural})", joined(places));
@@ -233,7 +240,7 @@ fn missing_topics(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, place
         _ if topics.is_empty() => "there are no partition directories at all".to_owned(),
         _ => format!("there are: {}", topics.iter().take(20).copied().collect::<Vec<_>>().join(" ")),
     };
-    Err(Problem::new("not_found", text).hint(hint).into())
+    Problem::new("not_found", text).hint(hint)
 }
 
 /// Edits that turn one name into the other (Levenshtein).
