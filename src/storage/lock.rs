@@ -114,6 +114,11 @@ impl DirLock {
         Err(LockError::Held { dir: dir.to_owned(), holder: holder.unwrap_or(Holder { pid: None, name: None }) })
     }
 
+    /// Who else holds a lock on the directory, if anyone does.
+    pub fn others(&self) -> Result<Option<Holder>, StorageError> {
+        self.holder(libc::F_WRLCK).map_err(|error| StorageError::new(self.dir.join(FILE_NAME), error))
+    }
+
     /// Makes a shared lock exclusive, if no one else holds one; else it stays shared.
     pub fn try_exclusive(&self) -> Result<bool, StorageError> {
         self.set(libc::F_WRLCK).map_err(|error| StorageError::new(self.dir.join(FILE_NAME), error))

@@ -79,6 +79,21 @@ pub enum MetaPropertiesError {
 }
 
 impl MetaProperties {
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        let (id_key, id) = match self {
+            MetaProperties::V0 { broker_id, .. } => ("broker.id", *broker_id),
+            MetaProperties::V1 { node_id, .. } => ("node.id", Some(*node_id)),
+        };
+        let entries = [
+            (id_key, id.map(|id| id.to_string())),
+            ("directory.id", self.directory_id().map(|id| id.to_string())),
+            ("version", Some(self.version().to_string())),
+            ("cluster.id", self.cluster_id().map(str::to_owned)),
+        ];
+        properties::to_text(entries.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))))
+    }
+
     /// The format's version.
     pub const fn version(&self) -> i32 {
         match self {
@@ -213,6 +228,18 @@ mod tests {
 
     proptest! {
         #[test]
+    fn the_text_is_read_back() {
+        let id = Uuid::parse("9IeDSnKmSqOco9U4PUMEBQ");
+        for meta in [
+            MetaProperties::V1 { cluster_id: "a b:\u{e4}".into(), node_id: 3, directory_id: id },
+            MetaProperties::V1 { cluster_id: "4L6g3nShT-eMCtK--X86sw".into(), node_id: 0, directory_id: None },
+            MetaProperties::V0 { cluster_id: None, broker_id: Some(1), directory_id: None },
+        ] {
+            assert_eq!(parse(meta.to_text().as_bytes()), Ok(meta));
+        }
+    }
+
+    #[test]
         fn mutations_never_panic(at in 0..REAL.len(), byte: u8, cut in 0..=REAL.len()) {
             let mut bytes = REAL.as_bytes().to_vec();
             bytes[at] = byte;

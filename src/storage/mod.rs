@@ -19,6 +19,7 @@
 
 pub mod checkpoint;
 pub mod clean_shutdown;
+pub mod create;
 pub mod evidence;
 pub mod file_source;
 pub mod fs;

@@ -29,6 +29,39 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, PropertiesError> 
     Ok(entries)
 }
 
+/// Text that [`parse`] reads back, entries in the order given (`java.util.Properties.store`, without its comments).
+pub fn to_text<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (key, value) in entries {
+        escape(key, true, &mut text);
+        text.push('=');
+        escape(value, false, &mut text);
+        text.push('\n');
+    }
+    text
+}
+
+fn escape(raw: &str, is_key: bool, text: &mut String) {
+    for (at, c) in raw.chars().enumerate() {
+        match c {
+            // A space ends a key, and is skipped before a value.
+            ' ' if is_key || at == 0 => text.push_str("\\ "),
+            '\\' | '=' | ':' | '#' | '!' => text.extend(['\\', c]),
+            '\t' => text.push_str("\\t"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\x0c' => text.push_str("\\f"),
+            ' '..='~' => text.push(c),
+            _ => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    text.push_str(&format!("\\u{unit:04X}"));
+                }
+            }
+        }
+    }
+}
+
 /// Lines as they stand in the file.
 struct Lines<'a> {
     rest: &'a [u8],
@@ -188,6 +221,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_read(entries in proptest::collection::btree_map("\\PC{1,12}", "\\PC{0,12}|[ \t=:\\\\#]{0,5}", 0..5)) {
+            let text = to_text(entries.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+            prop_assert_eq!(parse(text.as_bytes()), Ok(entries));
+        }
+
         #[test]
         fn any_bytes_are_answered(bytes in proptest::collection::vec(
             prop_oneof![any::<u8>(), proptest::sample::select(&b"\\\\\\\n\r=: #!u0041\t"[..])], 0..80,

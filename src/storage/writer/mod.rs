@@ -10,9 +10,12 @@
 pub mod config;
 pub mod log;
 pub mod segment;
+pub mod session;
+mod write_back;
 
 pub use config::LogConfig;
 pub use log::{Appended, LogWriter, Refusal};
+pub use session::{AppendSession, SessionError, SessionOptions};
 
 /// What is still there after what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

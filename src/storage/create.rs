@@ -1,0 +1,191 @@
+//! Making log directories, topics and partition directories.
+//!
+//! A partition directory is made under a name that a broker removes at its start (`...-delete`) and gets its
+//! own name when it is whole: a crash leaves nothing that a broker trips over, takes for a stray partition, or
+//! serves without its topic id.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::fs::{self, StorageError};
+use super::leader_epochs;
+use super::log_dir::LogDir;
+use super::meta_properties::{self, MetaProperties};
+use super::names::{DirKind, PartitionDirName, SegmentFileKind, TopicNameError, check_topic_name, segment_file_name};
+use super::partition_metadata;
+use crate::types::{Offset, TopicPartition, Uuid};
+
+/// Why something cannot be made. Nothing was.
+#[derive(Debug, Error)]
+pub enum CreateError {
+    /// A file or directory cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The name is not one a topic can have.
+    #[error("topic '{topic}': {reason}")]
+    Name {
+        /// The name.
+        topic: String,
+        /// What is wrong with it.
+        reason: TopicNameError,
+    },
+    /// The directory holds a topic whose name differs only by "." and "_": a broker does not create it
+    /// (`Topic.hasCollision`), their metrics would be the same.
+    #[error("topic '{topic}' differs from '{other}' in {} only by \".\" and \"_\"", dir.display())]
+    Collision {
+        /// The name.
+        topic: String,
+        /// The one that is there.
+        other: String,
+        /// The log directory.
+        dir: PathBuf,
+    },
+    /// The partition is there.
+    #[error("{}: exists already", path.display())]
+    Exists {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// The topic is there with another id.
+    #[error("topic '{topic}' has the id {found} in {}, not {asked}", path.display())]
+    TopicId {
+        /// The topic.
+        topic: String,
+        /// The id that was asked for.
+        asked: Uuid,
+        /// The id it has.
+        found: Uuid,
+        /// Where.
+        path: PathBuf,
+    },
+}
+
+/// A random id, as Kafka makes them (`Uuid.randomUuid`): of version 4, and its text does not start with a dash.
+pub fn random_uuid() -> std::io::Result<Uuid> {
+    loop {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let id = Uuid(bytes);
+        if !id.to_string().starts_with('-') {
+            return Ok(id);
+        }
+    }
+}
+
+/// Makes a log directory with this identity: an empty one, or one that is not there yet.
+///
+/// What `kafka-storage format` writes for a broker; a controller's first metadata snapshot is not among it.
+pub fn log_dir(dir: &Path, cluster_id: &str, node_id: i32, directory_id: Uuid) -> Result<(), CreateError> {
+    let path = dir.join(meta_properties::FILE_NAME);
+    if path.exists() {
+        return Err(CreateError::Exists { path });
+    }
+    let new = !dir.exists();
+    std::fs::create_dir_all(dir).map_err(|error| StorageError::new(dir, error))?;
+    let meta = MetaProperties::V1 {
+        cluster_id: cluster_id.to_owned(),
+        node_id,
+        directory_id: Some(directory_id),
+    };
+    fs::replace_atomic(&path, meta.to_text().as_bytes())?;
+    if new {
+        fs::sync_dir(fs::parent_of(dir))?;
+    }
+    Ok(())
+}
+
+/// Whether `topic` can be made in `dir`; says which id it must have, if it has partitions there already.
+pub fn check_topic(dir: &LogDir, topic: &str, topic_id: Option<Uuid>) -> Result<Option<Uuid>, CreateError> {
+    check_topic_name(topic).map_err(|reason| CreateError::Name { topic: topic.to_owned(), reason })?;
+    let alike = |name: &str| name.replace('.', "_");
+    let live = || dir.partitions().filter(|(name, _)| name.kind == DirKind::Live);
+    let topics: BTreeSet<&str> = live().map(|(name, _)| name.topic_partition.topic.as_str()).collect();
+    if let Some(other) = topics.iter().find(|other| **other != topic && alike(other) == alike(topic)) {
+        return Err(CreateError::Collision {
+            topic: topic.to_owned(),
+            other: (*other).to_owned(),
+            dir: dir.dir().to_owned(),
+        });
+    }
+    for (_, path) in live().filter(|(name, _)| name.topic_partition.topic == topic) {
+        let path = path.join(partition_metadata::FILE_NAME);
+        let Some(found) = super::partition::present(partition_metadata::read(&path))? else { continue };
+        let found = found.topic_id;
+        return match topic_id {
+            Some(asked) if asked != found => {
+                Err(CreateError::TopicId { topic: topic.to_owned(), asked, found, path })
+            }
+            _ => Ok(Some(found)),
+        };
+    }
+    Ok(topic_id)
+}
+
+/// Makes the directory of one partition, empty, on disk when this returns; returns its path.
+///
+/// The caller has checked the topic ([`check_topic`]) and holds the log directory's lock.
+pub fn partition(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
+    let path = dir.join(partition.to_string());
+    if path.exists() {
+        return Err(CreateError::Exists { path });
+    }
+    let unique: String = random_uuid()
+        .map_err(|error| StorageError::new(&path, error))?
+        .0
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let unfinished = dir.join(PartitionDirName::suffixed(partition, DirKind::Delete, &unique).to_string());
+    std::fs::create_dir(&unfinished).map_err(|error| StorageError::new(&unfinished, error))?;
+    let file = |name: &str, bytes: &[u8]| {
+        let path = unfinished.join(name);
+        let written = std::fs::write(&path, bytes).and_then(|()| std::fs::File::open(&path)?.sync_all());
+        written.map_err(|error| StorageError::new(path, error))
+    };
+    for kind in [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex] {
+        file(&segment_file_name(Offset::ZERO, kind), b"")?;
+    }
+    file(leader_epochs::FILE_NAME, b"")?;
+    file(partition_metadata::FILE_NAME, partition_metadata::to_text(topic_id).as_bytes())?;
+    fs::sync_dir(&unfinished)?;
+    std::fs::rename(&unfinished, &path).map_err(|error| StorageError::new(&path, error))?;
+    fs::sync_dir(dir)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_log_dir_and_topic_are_read_back() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("broker-1/data");
+        let directory_id = random_uuid().unwrap();
+        log_dir(&dir, "4L6g3nShT-eMCtK--X86sw", 7, directory_id).unwrap();
+        assert!(matches!(log_dir(&dir, "x", 7, directory_id), Err(CreateError::Exists { .. })));
+        let topic_id = random_uuid().unwrap();
+        let path = partition(&dir, &TopicPartition::new("a.b", 0), topic_id).unwrap();
+        assert!(matches!(
+            partition(&dir, &TopicPartition::new("a.b", 0), topic_id),
+            Err(CreateError::Exists { .. })
+        ));
+        let opened = LogDir::open(&dir).unwrap();
+        let meta = opened.meta().unwrap();
+        assert_eq!(
+            (meta.cluster_id(), meta.node_id(), meta.directory_id()),
+            (Some("4L6g3nShT-eMCtK--X86sw"), Some(7), Some(directory_id))
+        );
+        assert_eq!(opened.partitions().count(), 1, "nothing unfinished is left");
+        assert_eq!(partition_metadata::read(&path.join(partition_metadata::FILE_NAME)).unwrap().topic_id, topic_id);
+        assert_eq!(check_topic(&opened, "a.b", None).unwrap(), Some(topic_id));
+        assert!(matches!(check_topic(&opened, "a.b", Some(directory_id)), Err(CreateError::TopicId { .. })));
+        assert!(matches!(check_topic(&opened, "a_b", None), Err(CreateError::Collision { .. })));
+        assert!(matches!(check_topic(&opened, "a b", None), Err(CreateError::Name { .. })));
+        assert_eq!(check_topic(&opened, "other", None).unwrap(), None);
+    }
+}

@@ -1,0 +1,609 @@
+//! Appending to the partitions of one log directory, beside other processes that do the same.
+//!
+//! # The protocol
+//!
+//! 1. A session takes Kafka's lock on the directory, shared ([`DirLock`]): no broker starts meanwhile, none
+//!    runs. This, and every change of the directory's own files, happens in a turn at the log directory.
+//! 2. Before the first byte of a partition changes, `.kafka_cleanshutdown` is put aside: it becomes
+//!    `.kafka_cleanshutdown.logdir`, whose first line counts the sessions that rely on it. A broker that starts
+//!    after a crash finds no marker and recovers; a plain file of another name it ignores.
+//! 3. A partition is appended to in a turn at its directory. A session that is alone keeps its turns; as soon
+//!    as there are others it has one at a time, for one append, and hands everything to the kernel before it
+//!    ends it. Who takes a turn first takes in what others appended, or recovers the log if one of them died
+//!    in the middle.
+//! 4. At its end a session closes its logs as a clean shutdown does, writes their recovery points, high
+//!    watermarks and log start offsets, and the last one puts the marker back: if it was there, or the
+//!    directory was new, and everything written since is known to be on disk, by every session.
+//!
+//! So after a clean end the next broker start scans nothing, and after any other it misses nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::log::{Appended, LogWriter};
+use super::write_back::WriteBack;
+use super::{Durability, LogConfig};
+use crate::batch::builder::BatchBuf;
+use crate::batch::scan::Source;
+use crate::batch::walk::{Stop, Walker};
+use crate::storage::checkpoint::{self, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
+use crate::storage::file_source::FileSource;
+use crate::storage::fs::{self, StorageError};
+use crate::storage::lock::{DirLock, LockError, Turn};
+use crate::storage::log_dir::LogDir;
+use crate::storage::names::{PartitionDirName, SegmentFileKind, segment_file_name};
+use crate::storage::partition::{Checkpoints, present};
+use crate::storage::recovery::{self, LoadError, LoadOptions, Loss, Plan};
+use crate::storage::create::{self, CreateError};
+use crate::storage::{clean_shutdown, index, index::offset::OffsetIndex};
+use crate::types::{Offset, Position, TimestampMs, TopicPartition, Uuid};
+
+/// Where the marker of a clean shutdown waits while sessions run.
+const ASIDE: &str = ".kafka_cleanshutdown.logdir";
+/// What a marker says of a directory that no broker had yet.
+const NEW_MARKER: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+/// Bytes handed to the kernel after which their write-back to the disk is started.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
+
+/// How a session writes.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionOptions {
+    /// Settings of every log.
+    pub config: LogConfig,
+    /// What [`AppendSession::flush`] and [`AppendSession::close`] promise.
+    pub durability: Durability,
+    /// Open logs that recovery shortens.
+    pub allow_truncate: bool,
+}
+
+/// Why a session, or a partition in it, cannot be opened. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// A broker or another program has the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A broker would not start on the partition either.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Recovery, as a broker does it, would remove data.
+    #[error("{}: opening it for appending needs a recovery, which removes data: {}", dir.display(), first_of(losses))]
+    WouldLose {
+        /// The partition directory.
+        dir: PathBuf,
+        /// What would go.
+        losses: Vec<Loss>,
+    },
+    /// There is no such partition directory.
+    #[error("partition {partition} not found in {}", dir.display())]
+    NoPartition {
+        /// The partition.
+        partition: TopicPartition,
+        /// The log directory.
+        dir: PathBuf,
+    },
+}
+
+fn first_of(losses: &[Loss]) -> String {
+    let more = losses.len().saturating_sub(1);
+    let first = losses.first().map(Loss::to_string).unwrap_or_default();
+    if more > 0 { format!("{first} (and {more} more)") } else { first }
+}
+
+/// Something a session did that its user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A log was read through and its indexes made again.
+    Recovered {
+        /// The partition directory.
+        dir: PathBuf,
+        /// Number of segments.
+        segments: usize,
+        /// What was done to files.
+        changes: Vec<String>,
+    },
+    /// A log was shortened.
+    Lost {
+        /// The partition directory.
+        dir: PathBuf,
+        /// What is gone.
+        losses: Vec<Loss>,
+    },
+    /// The directory was marked as cleanly shut down, and this log was not: it was recovered.
+    MarkedCleanButIsNot {
+        /// The partition directory.
+        dir: PathBuf,
+    },
+}
+
+/// Appends to the logs of one log directory.
+#[derive(Debug)]
+pub struct AppendSession {
+    dir: PathBuf,
+    lock: DirLock,
+    turn: Turn,
+    options: SessionOptions,
+    /// The log directory as it was when the session began.
+    at_start: LogDir,
+    /// It was shut down cleanly, or holds no partition.
+    clean: bool,
+    /// No one else was in it then.
+    first: bool,
+    /// It held no partition then; since then, these were made by this session.
+    is_new: bool,
+    created: BTreeSet<TopicPartition>,
+    /// When others were last looked for, and whether there were none.
+    looked: (TimestampMs, bool),
+    /// The marker is aside, and counts this session.
+    begun: bool,
+    logs: BTreeMap<TopicPartition, Slot>,
+    events: Vec<Event>,
+    write_back: Option<WriteBack>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    turn: Turn,
+    held: bool,
+    log: LogWriter,
+    /// Bytes in the log when its write-back was last started.
+    written_back: u64,
+}
+
+impl AppendSession {
+    /// Takes the lock of log directory `dir`. Nothing else changes before the first append.
+    pub fn open(dir: &Path, options: SessionOptions) -> Result<AppendSession, SessionError> {
+        let turn = Turn::at(dir)?;
+        turn.take()?;
+        let lock = DirLock::shared(dir)?;
+        let at_start = LogDir::open(dir)?;
+        let first = lock.others()?.is_none();
+        if first {
+            // Of a session that ended by force. If the marker is gone too, the directory is not clean.
+            fs::remove_if_present(&dir.join(ASIDE))?;
+        }
+        let is_new = at_start.partitions().next().is_none();
+        let clean = at_start.clean_shutdown().is_some() || is_new || dir.join(ASIDE).exists();
+        turn.end()?;
+        let write_back = (options.durability == Durability::Synced).then(WriteBack::start);
+        Ok(AppendSession {
+            dir: dir.to_owned(),
+            lock,
+            turn,
+            options,
+            at_start,
+            clean,
+            first,
+            is_new,
+            created: BTreeSet::new(),
+            looked: (TimestampMs::MIN, false),
+            begun: false,
+            logs: BTreeMap::new(),
+            events: Vec::new(),
+            write_back,
+        })
+    }
+
+    /// The log directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The log directory as it was when the session began.
+    pub const fn at_start(&self) -> &LogDir {
+        &self.at_start
+    }
+
+    /// What was done that its user should know, since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Opens a partition, recovering it first where a broker would; returns its log.
+    pub fn log(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<&LogWriter, SessionError> {
+        self.open_log(partition, now_ms)?;
+        self.logs.get(partition).map(|slot| &slot.log).ok_or_else(|| self.no_partition(partition))
+    }
+
+    fn no_partition(&self, partition: &TopicPartition) -> SessionError {
+        SessionError::NoPartition { partition: partition.clone(), dir: self.dir.clone() }
+    }
+
+    fn open_log(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<(), SessionError> {
+        if self.logs.contains_key(partition) {
+            return Ok(());
+        }
+        let dir = self.dir.join(partition.to_string());
+        if !dir.is_dir() {
+            return Err(self.no_partition(partition));
+        }
+        // With others around a turn is never waited for while another one is held: two sessions would wait
+        // for each other.
+        self.end_turns_if_not_alone(now_ms)?;
+        let turn = Turn::at(&dir)?;
+        turn.take()?;
+        let log = self.recover(&dir, partition, self.clean && self.first, now_ms)?;
+        self.logs.insert(partition.clone(), Slot { turn, held: true, log, written_back: 0 });
+        Ok(())
+    }
+
+    fn recover(
+        &mut self,
+        dir: &Path,
+        partition: &TopicPartition,
+        clean: bool,
+        now_ms: TimestampMs,
+    ) -> Result<LogWriter, SessionError> {
+        let checkpoints = self.checkpoints(partition);
+        let mut options = LoadOptions {
+            clean,
+            recovery_point: checkpoints.recovery_point.unwrap_or(Offset::ZERO),
+            log_start: checkpoints.log_start.unwrap_or(Offset::ZERO),
+            now_ms,
+            config: self.options.config,
+        };
+        let mut plan = recovery::plan(dir, &options);
+        let trusted = clean && plan.as_ref().is_ok_and(|plan| ends_as_planned(plan).unwrap_or(false));
+        if clean && !trusted {
+            // A broker would take the wrong end for the right one, or not start: neither is for appending to.
+            options.clean = false;
+            plan = recovery::plan(dir, &options);
+            self.events.push(Event::MarkedCleanButIsNot { dir: dir.to_owned() });
+        }
+        let mut plan = plan?;
+        let losses = std::mem::take(&mut plan.losses);
+        if !losses.is_empty() && !self.options.allow_truncate {
+            return Err(SessionError::WouldLose { dir: dir.to_owned(), losses });
+        }
+        if plan.changes_files() {
+            self.begin()?;
+            plan.apply()?;
+            if !plan.rebuilt.is_empty() {
+                let (segments, changes) = (plan.rebuilt.len(), plan.describe());
+                self.events.push(Event::Recovered { dir: dir.to_owned(), segments, changes });
+            }
+        }
+        if !losses.is_empty() {
+            // What is appended now takes the place of what is gone: the old recovery point must not vouch for it.
+            self.turn.take()?;
+            let lowered = self.write_checkpoint(RECOVERY_POINT, [(partition, Some(plan.recovery_point))].into_iter());
+            self.turn.end()?;
+            lowered?;
+            self.events.push(Event::Lost { dir: dir.to_owned(), losses });
+        }
+        Ok(LogWriter::open(plan, self.options.config, self.options.durability, now_ms)?)
+    }
+
+    fn checkpoints(&self, partition: &TopicPartition) -> Checkpoints {
+        self.at_start.checkpoints(&PartitionDirName::live(partition.clone()))
+    }
+
+    /// Puts the marker of a clean shutdown aside, on disk, before anything changes.
+    fn begin(&mut self) -> Result<(), StorageError> {
+        if self.begun {
+            return Ok(());
+        }
+        self.turn.take()?;
+        let done = self.put_marker_aside();
+        self.turn.end()?;
+        self.begun = true;
+        done
+    }
+
+    fn put_marker_aside(&mut self) -> Result<(), StorageError> {
+        let (marker_path, aside_path) = (self.dir.join(clean_shutdown::FILE_NAME), self.dir.join(ASIDE));
+        let marker = present(fs::read_small(&marker_path, fs::PROPERTIES_BYTES_MAX))?;
+        let aside = Aside::read(&aside_path)?;
+        let aside = match (aside, marker) {
+            (Some(aside), None) => Some(Aside { sessions: aside.sessions + 1, ..aside }),
+            (_, Some(marker)) => Some(Aside { sessions: 1, marker }),
+            (None, None) if self.is_all_ours()? => Some(Aside { sessions: 1, marker: NEW_MARKER.to_vec() }),
+            (None, None) => None,
+        };
+        match aside {
+            Some(aside) => aside.write(&aside_path)?,
+            None => self.clean = false,
+        }
+        fs::remove_if_present(&marker_path)?;
+        fs::sync_dir(&self.dir)
+    }
+
+    /// Whether nobody but this session has made a partition here.
+    fn is_all_ours(&self) -> Result<bool, StorageError> {
+        if !self.is_new {
+            return Ok(false);
+        }
+        let now = LogDir::open(&self.dir)?;
+        Ok(now.partitions().all(|(name, _)| self.created.contains(&name.topic_partition)))
+    }
+
+    /// Makes a partition, empty: see [`create::partition`].
+    pub fn create_partition(&mut self, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
+        self.turn.take()?;
+        let made = create::partition(&self.dir, partition, topic_id);
+        self.turn.end()?;
+        self.created.insert(partition.clone());
+        made
+    }
+
+    /// Appends one batch to a partition as its leader: under the log's latest leader epoch.
+    pub fn append(
+        &mut self,
+        partition: &TopicPartition,
+        batch: &mut BatchBuf,
+        now_ms: TimestampMs,
+    ) -> Result<Appended, SessionError> {
+        self.in_turn(partition, now_ms, |log| log.append_as_leader(batch, log.leader_epoch(), now_ms))
+    }
+
+    /// Appends batches to a partition with the offsets and epochs they have: see
+    /// [`LogWriter::append_as_follower`].
+    pub fn append_with_offsets(
+        &mut self,
+        partition: &TopicPartition,
+        batches: &[u8],
+        now_ms: TimestampMs,
+    ) -> Result<Appended, SessionError> {
+        self.in_turn(partition, now_ms, |log| log.append_as_follower(batches, now_ms))
+    }
+
+    fn in_turn<T>(
+        &mut self,
+        partition: &TopicPartition,
+        now_ms: TimestampMs,
+        append: impl FnOnce(&mut LogWriter) -> Result<T, StorageError>,
+    ) -> Result<T, SessionError> {
+        self.open_log(partition, now_ms)?;
+        self.begin()?;
+        let alone = self.end_turns_if_not_alone(now_ms)?;
+        self.take_turn(partition, now_ms)?;
+        let Some(slot) = self.logs.get_mut(partition) else { return Err(self.no_partition(partition)) };
+        let done = append(&mut slot.log)?;
+        if !alone {
+            slot.end_turn()?;
+        }
+        if let Some(write_back) = &mut self.write_back {
+            let size = slot.log.active().size_bytes();
+            if size < slot.written_back || size - slot.written_back >= WRITE_BACK_BYTES {
+                write_back.begin(slot.log.active().log_handle()?)?;
+                slot.written_back = size;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Whether no one else is here; if someone is, all turns are over when this returns.
+    fn end_turns_if_not_alone(&mut self, now_ms: TimestampMs) -> Result<bool, StorageError> {
+        // Once a millisecond: a megabyte goes by in less.
+        if self.looked.0 != now_ms {
+            self.looked = (now_ms, self.lock.others()?.is_none());
+        }
+        if !self.looked.1 {
+            self.end_turns()?;
+        }
+        Ok(self.looked.1)
+    }
+
+    fn take_turn(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<(), SessionError> {
+        let Some(slot) = self.logs.get_mut(partition).filter(|slot| !slot.held) else { return Ok(()) };
+        slot.turn.take()?;
+        slot.held = true;
+        if slot.log.catch_up(now_ms)? {
+            return Ok(());
+        }
+        // Someone died in the middle of an append, or cut the log: what is there has to be judged anew.
+        let dir = slot.log.dir().to_owned();
+        let log = self.recover(&dir, partition, false, now_ms)?;
+        if let Some(slot) = self.logs.get_mut(partition) {
+            slot.log = log;
+        }
+        Ok(())
+    }
+
+    /// Lets others at every partition: before a wait of unknown length. Everything is with the kernel then.
+    pub fn end_turns(&mut self) -> Result<(), StorageError> {
+        self.logs.values_mut().filter(|slot| slot.held).try_for_each(Slot::end_turn)
+    }
+
+    /// Bytes appended and not yet handed to the kernel, of all logs.
+    pub fn pending_bytes(&self) -> usize {
+        self.logs.values().map(|slot| slot.log.pending_bytes()).sum()
+    }
+
+    /// Hands everything to the kernel, and gives the memory of idle logs back.
+    pub fn write_out(&mut self) -> Result<(), StorageError> {
+        for slot in self.logs.values_mut() {
+            slot.log.write_out()?;
+            slot.log.shrink();
+        }
+        Ok(())
+    }
+
+    /// Waits until everything appended so far is on disk, one wait for all partitions.
+    ///
+    /// After an error the session must not be used: a second attempt may report success for lost data.
+    pub fn flush(&mut self) -> Result<(), StorageError> {
+        if let Some(write_back) = &mut self.write_back {
+            write_back.wait()?;
+        }
+        let mut dirty: Vec<&mut Slot> =
+            self.logs.values_mut().filter(|slot| slot.log.recovery_point() < slot.log.log_end()).collect();
+        if let [only] = &mut dirty[..] {
+            return only.log.flush();
+        }
+        // The disk takes several flushes together; one after the other each would wait for its own.
+        let (send, receive) = std::sync::mpsc::channel();
+        rayon::in_place_scope(|scope| {
+            for slot in dirty {
+                let send = send.clone();
+                scope.spawn(move |_| {
+                    let _ = send.send(slot.log.flush());
+                });
+            }
+        });
+        drop(send);
+        receive.into_iter().collect()
+    }
+
+    /// The open logs.
+    pub fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &LogWriter)> {
+        self.logs.iter().map(|(partition, slot)| (partition, &slot.log))
+    }
+
+    /// Ends the session: logs closed, checkpoints written, and, where that is true, the directory marked clean.
+    ///
+    /// With [`Durability::Synced`] everything is on disk when this returns.
+    pub fn close(mut self, now_ms: TimestampMs) -> Result<Vec<Event>, SessionError> {
+        if let Some(write_back) = &mut self.write_back {
+            write_back.wait()?;
+        }
+        let appended: Vec<TopicPartition> =
+            self.logs.iter().filter(|(_, slot)| slot.log.has_appended()).map(|(p, _)| p.clone()).collect();
+        for partition in &appended {
+            if self.lock.others()?.is_some() {
+                self.end_turns()?;
+            }
+            self.take_turn(partition, now_ms)?;
+            if let Some(slot) = self.logs.get_mut(partition) {
+                slot.log.close()?;
+                slot.end_turn()?;
+            }
+        }
+        if self.begun {
+            self.turn.take()?;
+            self.write_checkpoints()?;
+            self.put_marker_back()?;
+            self.turn.end()?;
+        }
+        Ok(std::mem::take(&mut self.events))
+    }
+
+    fn write_checkpoints(&self) -> Result<(), StorageError> {
+        let logs = || self.logs.iter().map(|(partition, slot)| (partition, &slot.log));
+        // What is not known to be on disk keeps its old recovery point.
+        if self.options.durability == Durability::Synced {
+            self.write_checkpoint(RECOVERY_POINT, logs().map(|(p, log)| (p, Some(log.recovery_point()))))?;
+        }
+        self.write_checkpoint(HIGH_WATERMARK, logs().map(|(p, log)| (p, Some(log.log_end()))))?;
+        let start = |log: &LogWriter| Some(log.log_start()).filter(|start| *start > log.first_base());
+        self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))
+    }
+
+    /// Sets entries of one checkpoint, `None` removing them; in a turn at the log directory.
+    fn write_checkpoint<'a>(
+        &self,
+        name: &str,
+        values: impl Iterator<Item = (&'a TopicPartition, Option<Offset>)>,
+    ) -> Result<(), StorageError> {
+        let path = self.dir.join(name);
+        // One that cannot be read takes its log directory offline in a broker: not ours to replace.
+        let stored = present(checkpoint::read(&path))?.unwrap_or_default();
+        let updated = with(&stored, values);
+        if updated == stored {
+            return Ok(());
+        }
+        let text = checkpoint::to_text(updated.entries().iter().map(|(partition, offset)| (partition, *offset)));
+        fs::replace(&path, text.as_bytes(), self.options.durability)
+    }
+
+    fn put_marker_back(&mut self) -> Result<(), StorageError> {
+        let (marker_path, aside_path) = (self.dir.join(clean_shutdown::FILE_NAME), self.dir.join(ASIDE));
+        let Some(aside) = Aside::read(&aside_path)? else { return Ok(()) };
+        let left = aside.sessions.saturating_sub(1);
+        let alone = self.lock.others()?.is_none();
+        let synced = self.options.durability == Durability::Synced;
+        match (synced, alone) {
+            (true, true) if left == 0 => {
+                fs::replace_atomic(&marker_path, &aside.marker)?;
+                fs::remove_if_present(&aside_path)?;
+            }
+            (true, false) => Aside { sessions: left, ..aside }.write(&aside_path)?,
+            // Something may not be on disk, or a session did not come to its end: a recovery has to look.
+            (false, _) | (true, true) => fs::remove_if_present(&aside_path)?,
+        }
+        fs::sync_dir(&self.dir)
+    }
+}
+
+impl Slot {
+    fn end_turn(&mut self) -> Result<(), StorageError> {
+        self.log.write_out()?;
+        self.turn.end()?;
+        self.held = false;
+        Ok(())
+    }
+}
+
+/// `stored` with these values; `None` removes an entry.
+fn with<'a>(
+    stored: &OffsetCheckpoint,
+    values: impl Iterator<Item = (&'a TopicPartition, Option<Offset>)>,
+) -> OffsetCheckpoint {
+    let values: BTreeMap<&TopicPartition, Option<Offset>> = values.collect();
+    let kept = stored.entries().iter().filter(|(partition, _)| !values.contains_key(partition)).cloned();
+    let set = values.iter().filter_map(|(partition, value)| Some(((*partition).clone(), (*value)?)));
+    kept.chain(set).collect()
+}
+
+/// Whether the log of a plan for a clean directory ends with a whole, sound batch, at the offset the plan says.
+///
+/// A broker does not look: it takes the end its index leads to.
+fn ends_as_planned(plan: &Plan) -> Result<bool, StorageError> {
+    let Some((base, _)) = plan.segments.last() else { return Ok(true) };
+    let path = plan.dir.join(segment_file_name(*base, SegmentFileKind::Log));
+    let index_path = plan.dir.join(segment_file_name(*base, SegmentFileKind::OffsetIndex));
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(true) };
+    let source = FileSource::new(file).map_err(|error| StorageError::new(&path, error))?;
+    let bytes = present(index::read(&index_path))?.unwrap_or_default();
+    let offsets = OffsetIndex::from_file(*base, &bytes);
+    if offsets.first_violation().is_some() || offsets.raw_entries() != offsets.len() {
+        return Ok(false);
+    }
+    let last = offsets.entries().next_back();
+    let start = last.and_then(|entry| entry.position()).filter(|at| at.get() < source.len()).unwrap_or(Position::ZERO);
+    let mut walker = Walker::checked(source, start);
+    let mut next = *base;
+    let mut first_last = None;
+    loop {
+        match walker.step().map_err(|error| StorageError::new(&path, error))? {
+            Ok(walked) => {
+                next = walked.frame.last_offset().next();
+                first_last.get_or_insert(walked.frame.last_offset());
+            }
+            Err(Stop::End) => break,
+            Err(Stop::Cut { .. } | Stop::Corrupt(_)) => return Ok(false),
+        }
+    }
+    // The batch an entry names holds the entry's offset, or a later batch of the same append does.
+    let true_entry = last.is_none_or(|entry| first_last.is_some_and(|found| found <= entry.offset && entry.offset < next));
+    Ok(true_entry && next.max(plan.log_start) == plan.log_end)
+}
+
+/// The marker while it is aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Aside {
+    /// Sessions that have begun and not ended.
+    sessions: u64,
+    /// What the marker said.
+    marker: Vec<u8>,
+}
+
+impl Aside {
+    fn read(path: &Path) -> Result<Option<Aside>, StorageError> {
+        let Some(bytes) = present(fs::read_small(path, fs::PROPERTIES_BYTES_MAX))? else { return Ok(None) };
+        let mut parts = bytes.splitn(2, |byte| *byte == b'\n');
+        let count = parts.next().and_then(|line| std::str::from_utf8(line).ok()).and_then(|line| line.parse().ok());
+        // One that cannot be read is none of ours, or half of one: no directory is clean because of it.
+        Ok(count.map(|sessions| Aside { sessions, marker: parts.next().unwrap_or_default().to_vec() }))
+    }
+
+    fn write(&self, path: &Path) -> Result<(), StorageError> {
+        let mut bytes = format!("{}\n", self.sessions).into_bytes();
+        bytes.extend_from_slice(&self.marker);
+        fs::replace_atomic(path, &bytes)
+    }
+}
