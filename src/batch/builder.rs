@@ -429,6 +429,37 @@ impl BatchBuilder {
         self.add(delta, record.timestamp_ms, record.key, record.value, HeaderSource::Encoded(record.headers))
     }
 
+    /// Adds a record where a producer with this `batch.size` would ([`BatchBuilder::has_room_for`]); `false`, and
+    /// nothing added, where it would start a new batch.
+    ///
+    /// At `offset` if there is one, else at the next offset. The headers are bytes as a record stores them.
+    #[inline]
+    pub fn push_if_room(
+        &mut self,
+        offset: Option<Offset>,
+        timestamp_ms: TimestampMs,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        headers: Headers<'_>,
+        batch_size: usize,
+    ) -> Result<bool, BuildError> {
+        let delta = match offset {
+            Some(offset) => self.delta_of(offset)?,
+            None => match self.last_delta.checked_add(1) {
+                Some(delta) => delta,
+                None => return Ok(false),
+            },
+        };
+        let record = self.encoding(delta, timestamp_ms, key, value, HeaderSource::Encoded(headers))?;
+        if self.count > 0 {
+            let limit = batch_size.max(self.first_bound);
+            if self.estimated_size().saturating_add(record.bytes()) > limit {
+                return Ok(false);
+            }
+        }
+        self.write(delta, timestamp_ms, &record)?;
+        Ok(true)
+    }
+
     fn delta_of(&self, offset: Offset) -> Result<i32, BuildError> {
         let base = self.spec.base_offset;
         let delta = offset.relative_to(base).and_then(|delta| i32::try_from(delta).ok());
@@ -448,11 +479,28 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: HeaderSource<'_>,
     ) -> Result<(), BuildError> {
+        let record = self.encoding(delta, timestamp_ms, key, value, headers)?;
+        self.write(delta, timestamp_ms, &record)
+    }
+
+    #[inline(always)]
+    fn encoding<'a>(
+        &self,
+        delta: i32,
+        timestamp_ms: TimestampMs,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: HeaderSource<'a>,
+    ) -> Result<Encoding<'a>, BuildError> {
         if timestamp_ms < NO_TIMESTAMP {
             return Err(BuildError::NegativeTimestamp(timestamp_ms));
         }
         let base_ms = self.base_timestamp_ms.unwrap_or(timestamp_ms);
-        let record = Encoding::new(timestamp_ms.wrapping_sub(base_ms), delta, key, value, headers);
+        Ok(Encoding::new(timestamp_ms.wrapping_sub(base_ms), delta, key, value, headers))
+    }
+
+    #[inline(always)]
+    fn write(&mut self, delta: i32, timestamp_ms: TimestampMs, record: &Encoding<'_>) -> Result<(), BuildError> {
         let bytes = record.bytes();
         let end = self.end.saturating_add(bytes);
         if end as u64 > BYTES_MAX {
@@ -463,10 +511,10 @@ impl BatchBuilder {
         }
         record.write(&mut self.raw[self.end..end]);
         if self.count == 0 {
-            self.first_bound = size_bound(&record);
+            self.first_bound = size_bound(record);
         }
         self.end = end;
-        self.base_timestamp_ms = Some(base_ms);
+        self.base_timestamp_ms = Some(self.base_timestamp_ms.unwrap_or(timestamp_ms));
         self.max_timestamp_ms = self.max_timestamp_ms.max(timestamp_ms);
         self.last_delta = delta;
         self.count += 1;
