@@ -9,6 +9,7 @@ pub mod consume;
 pub mod dump;
 pub mod dump_segment;
 pub mod filter;
+pub mod input;
 pub mod man;
 pub mod message;
 mod outcome;

@@ -9,6 +9,7 @@ mod json;
 mod text;
 
 pub use self::text::{Console, ConsoleError, FormatError, TextFormat, unescape};
+pub(in crate::cli) use self::text::{Number, NumberStyle, Piece, Text, TextStyle, tokens};
 
 use crate::batch::control::ControlType;
 use crate::batch::record::RecordRef;

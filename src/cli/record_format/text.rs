@@ -36,7 +36,7 @@ pub struct FormatError {
 
 /// Bytes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
+pub(in crate::cli) enum Text {
     Topic,
     Key,
     Value,
@@ -47,7 +47,7 @@ enum Text {
 
 /// Numbers of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+pub(in crate::cli) enum Number {
     KeyLength,
     ValueLength,
     HeaderKeyLength,
@@ -68,7 +68,7 @@ enum Number {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TextStyle {
+pub(in crate::cli) enum TextStyle {
     Plain,
     Hex,
     Base64,
@@ -76,7 +76,7 @@ enum TextStyle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NumberStyle {
+pub(in crate::cli) enum NumberStyle {
     Decimal,
     /// This many digits, most significant first.
     Hex(u8),
@@ -88,7 +88,7 @@ enum NumberStyle {
 
 /// One piece of the output.
 #[derive(Clone, Debug, PartialEq)]
-enum Piece {
+pub(in crate::cli) enum Piece {
     Literal(Box<[u8]>),
     Text(Text, TextStyle),
     Number(Number, NumberStyle),
@@ -134,7 +134,7 @@ impl TextFormat {
     /// Compiles a `-f` format.
     pub fn parse(format: &str) -> Result<TextFormat, FormatError> {
         let mut parser = Parser { whole: format, at: 0, headers: false };
-        Ok(TextFormat { pieces: parser.pieces()?, null: Vec::new() })
+        Ok(TextFormat { pieces: parser.pieces()?.0, null: Vec::new() })
     }
 
     /// Whether it prints the running number of a record, which only one thread can know.
@@ -327,9 +327,17 @@ fn styled_number(number: i64, style: NumberStyle, out: &mut Vec<u8>) {
     }
 }
 
-/// Pieces under construction; neighbouring literals become one.
+/// The pieces of a `-f` format, each with the column it starts at, counted from 1.
+///
+/// For whoever reads records by the same format that prints them.
+pub(in crate::cli) fn tokens(format: &str) -> Result<Vec<(Piece, usize)>, FormatError> {
+    let Pieces(pieces, columns) = Parser { whole: format, at: 0, headers: false }.pieces()?;
+    Ok(pieces.into_iter().zip(columns).collect())
+}
+
+/// Pieces under construction, and the column of each; neighbouring literals become one.
 #[derive(Default)]
-struct Pieces(Vec<Piece>);
+struct Pieces(Vec<Piece>, Vec<usize>);
 
 impl Pieces {
     fn push(&mut self, piece: Piece) {
@@ -346,6 +354,11 @@ impl Pieces {
             self.push(Piece::Literal(bytes.into()));
         }
     }
+
+    /// The piece just pushed, if one was, starts at `column`.
+    fn begun_at(&mut self, column: usize) {
+        self.1.resize(self.0.len(), column);
+    }
 }
 
 struct Parser<'a> {
@@ -358,17 +371,23 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn error(&self, at: usize, what: impl Into<String>) -> FormatError {
-        FormatError { what: what.into(), column: self.whole[..at].chars().count() + 1 }
+        FormatError { what: what.into(), column: self.column(at) }
     }
 
     fn rest(&self) -> &'a str {
         &self.whole[self.at..]
     }
 
-    fn pieces(&mut self) -> Result<Vec<Piece>, FormatError> {
+    /// Column of the byte at `at`.
+    fn column(&self, at: usize) -> usize {
+        self.whole[..at].chars().count() + 1
+    }
+
+    fn pieces(&mut self) -> Result<Pieces, FormatError> {
         let mut pieces = Pieces::default();
         while let Some(at) = self.rest().find(['%', '\\']) {
             pieces.literal(&self.rest().as_bytes()[..at]);
+            pieces.begun_at(self.column(self.at));
             self.at += at;
             let token_at = self.at;
             if self.rest().starts_with('\\') {
@@ -382,10 +401,12 @@ impl<'a> Parser<'a> {
             } else {
                 self.token(&mut pieces)?;
             }
+            pieces.begun_at(self.column(token_at));
         }
         pieces.literal(self.rest().as_bytes());
+        pieces.begun_at(self.column(self.at));
         self.at = self.whole.len();
-        Ok(pieces.0)
+        Ok(pieces)
     }
 
     fn token(&mut self, pieces: &mut Pieces) -> Result<(), FormatError> {
@@ -435,7 +456,7 @@ impl<'a> Parser<'a> {
             ('h', Some((start, inner))) => {
                 let end = start + inner.len();
                 let mut parser = Parser { whole: &self.whole[..end], at: start, headers: true };
-                Piece::HeadersBy(parser.pieces()?.into_boxed_slice())
+                Piece::HeadersBy(parser.pieces()?.0.into_boxed_slice())
             }
             ('a', modifier) => {
                 let (name, style) = match modifier {
