@@ -37,6 +37,21 @@ pub const PAGES: &[Page] = &[
         kafka: "Every command stands in for one of Kafka's own tools, without a broker; its page names it.",
     },
     Page {
+        command: "produce",
+        examples: &[
+            (
+                "seq 1000 | logdir produce -t numbers --create 3",
+                "a line each, to a topic that is made if it is missing",
+            ),
+            ("logdir produce -t orders -K: -z lz4 < pairs.txt", "keys before the colon, values after it, compressed"),
+            (
+                "logdir consume -t orders --json | logdir produce -d copy -t orders --create 3 --input json",
+                "the same records in another directory",
+            ),
+        ],
+        kafka: "kafka-console-producer.sh; --property takes its settings. kcat -P: the same letters.",
+    },
+    Page {
         command: "consume",
         examples: &[
             ("logdir consume -t orders -o -10", "last ten of each partition"),

@@ -14,6 +14,7 @@ pub mod man;
 pub mod message;
 mod outcome;
 pub mod partition_of;
+pub mod produce;
 pub mod range;
 pub mod record_format;
 pub mod size;
@@ -65,6 +66,7 @@ pub struct Cli {
 #[expect(missing_docs, reason = "a comment here would replace the help that stands at the arguments")]
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
+    Produce(Box<produce::ProduceArgs>),
     Consume(Box<consume::ConsumeArgs>),
     #[command(alias = "dump")]
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
@@ -104,6 +106,7 @@ pub fn run(args: Vec<OsString>) -> u8 {
 
 fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     match command {
+        Command::Produce(args) => produce::run(args, global, ui),
         Command::Consume(args) => consume::run(args, global, ui),
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),

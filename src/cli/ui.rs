@@ -50,6 +50,15 @@ pub const CODES: &[(&str, &str)] = &[
     ("notice", "a file beside the log could not be used and was made up for"),
     ("duplicate", "a partition is in several log directories"),
     ("out_of_range", "an offset lies outside the log"),
+    ("bad_input", "a record of the input cannot be read or stored"),
+    ("would_lose", "opening a log for appending would remove data"),
+    ("lost", "opening a log for appending has removed data"),
+    ("collision", "a topic's name differs from another's only by . and _"),
+    ("exists", "what is to be made is there already"),
+    ("topic_id", "a topic has another id"),
+    ("fenced", "a newer epoch of the producer wrote to the partition"),
+    ("out_of_sequence", "a producer's sequence does not follow the partition's last one"),
+    ("refused", "a log does not take a batch"),
     ("error", "anything else"),
 ];
 

@@ -86,11 +86,7 @@ pub fn log_dir(dir: &Path, cluster_id: &str, node_id: i32, directory_id: Uuid) -
     }
     let new = !dir.exists();
     std::fs::create_dir_all(dir).map_err(|error| StorageError::new(dir, error))?;
-    let meta = MetaProperties::V1 {
-        cluster_id: cluster_id.to_owned(),
-        node_id,
-        directory_id: Some(directory_id),
-    };
+    let meta = MetaProperties::V1 { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
     fs::replace_atomic(&path, meta.to_text().as_bytes())?;
     if new {
         fs::sync_dir(fs::parent_of(dir))?;
@@ -116,9 +112,7 @@ pub fn check_topic(dir: &LogDir, topic: &str, topic_id: Option<Uuid>) -> Result<
         let Some(found) = super::partition::present(partition_metadata::read(&path))? else { continue };
         let found = found.topic_id;
         return match topic_id {
-            Some(asked) if asked != found => {
-                Err(CreateError::TopicId { topic: topic.to_owned(), asked, found, path })
-            }
+            Some(asked) if asked != found => Err(CreateError::TopicId { topic: topic.to_owned(), asked, found, path }),
             _ => Ok(Some(found)),
         };
     }
@@ -170,10 +164,7 @@ mod tests {
         assert!(matches!(log_dir(&dir, "x", 7, directory_id), Err(CreateError::Exists { .. })));
         let topic_id = random_uuid().unwrap();
         let path = partition(&dir, &TopicPartition::new("a.b", 0), topic_id).unwrap();
-        assert!(matches!(
-            partition(&dir, &TopicPartition::new("a.b", 0), topic_id),
-            Err(CreateError::Exists { .. })
-        ));
+        assert!(matches!(partition(&dir, &TopicPartition::new("a.b", 0), topic_id), Err(CreateError::Exists { .. })));
         let opened = LogDir::open(&dir).unwrap();
         let meta = opened.meta().unwrap();
         assert_eq!(

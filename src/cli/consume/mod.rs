@@ -3,7 +3,7 @@
 mod merge;
 mod pieces;
 pub(super) mod select;
-mod stream;
+pub(super) mod stream;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -58,7 +58,8 @@ pub enum OnCorrupt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delimiter(pub Vec<u8>);
 
-fn delimiter(text: &str) -> Result<Delimiter, FormatError> {
+/// Reads a delimiter.
+pub(super) fn delimiter(text: &str) -> Result<Delimiter, FormatError> {
     unescape(text).map(Delimiter)
 }
 

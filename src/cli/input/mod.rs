@@ -461,6 +461,16 @@ impl<R: Read> Input<R> {
         Input { source, grammar, held, scratch: Scratch::default() }
     }
 
+    /// What it reads.
+    pub const fn source(&self) -> &R {
+        &self.source
+    }
+
+    /// What it reads, for a look beside the reading.
+    pub const fn source_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
     /// Number of the record last returned, from 1, bad ones and blank lines included.
     pub fn record_number(&self) -> u64 {
         self.held.record

@@ -304,6 +304,11 @@ impl LogWriter {
         if self.active.pending_bytes() >= WRITE_BYTES {
             self.active.write_out()?;
         }
+        // `LocalLog.unflushedMessages` counts offsets.
+        let unflushed = self.log_end.get().saturating_sub(self.recovery_point.get());
+        if u64::try_from(unflushed).is_ok_and(|unflushed| unflushed >= self.config.flush_messages) {
+            self.flush()?;
+        }
         Ok(Appended::Stored { first: append.first, last: append.last })
     }
 
@@ -428,14 +433,27 @@ impl LogWriter {
         self.active.write_out()
     }
 
-    /// Gives the memory of an idle log back.
-    pub fn shrink(&mut self) {
-        self.active.shrink();
-    }
-
     /// Bytes not yet handed to the kernel.
     pub const fn pending_bytes(&self) -> usize {
         self.active.pending_bytes()
+    }
+
+    /// Makes an empty log start at `offset`, for restoring one that does not start at 0.
+    ///
+    /// Does nothing to a log that has, or had, a record.
+    pub fn start_at(&mut self, offset: Offset, now_ms: TimestampMs) -> Result<(), StorageError> {
+        let untouched = self.log_end == Offset::ZERO && self.active.size_bytes() == 0 && self.older.is_empty();
+        if !untouched || offset <= self.log_end {
+            return Ok(());
+        }
+        let was = self.active.base();
+        self.active = SegmentWriter::create(&self.dir, offset, &self.config, now_ms)?;
+        for kind in SegmentFileKind::ALL {
+            fs::remove_if_present(&self.dir.join(segment_file_name(was, kind)))?;
+        }
+        self.producers = ProducerStates::new(offset);
+        (self.log_start, self.log_end, self.recovery_point) = (offset, offset, offset);
+        Ok(())
     }
 
     /// Waits until everything appended is on disk; the recovery point is the log end then.

@@ -25,10 +25,12 @@ use thiserror::Error;
 use super::log::{Appended, LogWriter};
 use super::write_back::WriteBack;
 use super::{Durability, LogConfig};
+use crate::batch::Frame;
 use crate::batch::builder::BatchBuf;
 use crate::batch::scan::Source;
 use crate::batch::walk::{Stop, Walker};
 use crate::storage::checkpoint::{self, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
+use crate::storage::create::{self, CreateError};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::lock::{DirLock, LockError, Turn};
@@ -36,7 +38,6 @@ use crate::storage::log_dir::LogDir;
 use crate::storage::names::{PartitionDirName, SegmentFileKind, segment_file_name};
 use crate::storage::partition::{Checkpoints, present};
 use crate::storage::recovery::{self, LoadError, LoadOptions, Loss, Plan};
-use crate::storage::create::{self, CreateError};
 use crate::storage::{clean_shutdown, index, index::offset::OffsetIndex};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition, Uuid};
 
@@ -46,6 +47,8 @@ const ASIDE: &str = ".kafka_cleanshutdown.logdir";
 const NEW_MARKER: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 /// Bytes handed to the kernel after which their write-back to the disk is started.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
+/// Bytes that all logs together keep before they hand them to the kernel.
+const PENDING_BYTES_MAX: usize = 16 << 20;
 
 /// How a session writes.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +146,8 @@ pub struct AppendSession {
     logs: BTreeMap<TopicPartition, Slot>,
     events: Vec<Event>,
     write_back: Option<WriteBack>,
+    /// Bytes appended and not yet handed to the kernel, of all logs.
+    pending_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -185,6 +190,7 @@ impl AppendSession {
             logs: BTreeMap::new(),
             events: Vec::new(),
             write_back,
+            pending_bytes: 0,
         })
     }
 
@@ -341,14 +347,19 @@ impl AppendSession {
     }
 
     /// Appends batches to a partition with the offsets and epochs they have: see
-    /// [`LogWriter::append_as_follower`].
+    /// [`LogWriter::append_as_follower`]. A log that never held a record starts at the first of them.
     pub fn append_with_offsets(
         &mut self,
         partition: &TopicPartition,
         batches: &[u8],
         now_ms: TimestampMs,
     ) -> Result<Appended, SessionError> {
-        self.in_turn(partition, now_ms, |log| log.append_as_follower(batches, now_ms))
+        self.in_turn(partition, now_ms, |log| {
+            if let Some(first) = Frame::parse(batches).ok().and_then(|frame| frame.base_offset()) {
+                log.start_at(first, now_ms)?;
+            }
+            log.append_as_follower(batches, now_ms)
+        })
     }
 
     fn in_turn<T>(
@@ -362,16 +373,21 @@ impl AppendSession {
         let alone = self.end_turns_if_not_alone(now_ms)?;
         self.take_turn(partition, now_ms)?;
         let Some(slot) = self.logs.get_mut(partition) else { return Err(self.no_partition(partition)) };
+        let before = slot.log.pending_bytes();
         let done = append(&mut slot.log)?;
         if !alone {
             slot.end_turn()?;
         }
+        self.pending_bytes = (self.pending_bytes + slot.log.pending_bytes()).saturating_sub(before);
         if let Some(write_back) = &mut self.write_back {
             let size = slot.log.active().size_bytes();
             if size < slot.written_back || size - slot.written_back >= WRITE_BACK_BYTES {
                 write_back.begin(slot.log.active().log_handle()?)?;
                 slot.written_back = size;
             }
+        }
+        if self.pending_bytes > PENDING_BYTES_MAX {
+            self.write_out()?;
         }
         Ok(done)
     }
@@ -409,18 +425,10 @@ impl AppendSession {
         self.logs.values_mut().filter(|slot| slot.held).try_for_each(Slot::end_turn)
     }
 
-    /// Bytes appended and not yet handed to the kernel, of all logs.
-    pub fn pending_bytes(&self) -> usize {
-        self.logs.values().map(|slot| slot.log.pending_bytes()).sum()
-    }
-
-    /// Hands everything to the kernel, and gives the memory of idle logs back.
+    /// Hands everything to the kernel.
     pub fn write_out(&mut self) -> Result<(), StorageError> {
-        for slot in self.logs.values_mut() {
-            slot.log.write_out()?;
-            slot.log.shrink();
-        }
-        Ok(())
+        self.pending_bytes = 0;
+        self.logs.values_mut().try_for_each(|slot| slot.log.write_out())
     }
 
     /// Waits until everything appended so far is on disk, one wait for all partitions.
@@ -579,7 +587,8 @@ fn ends_as_planned(plan: &Plan) -> Result<bool, StorageError> {
         }
     }
     // The batch an entry names holds the entry's offset, or a later batch of the same append does.
-    let true_entry = last.is_none_or(|entry| first_last.is_some_and(|found| found <= entry.offset && entry.offset < next));
+    let true_entry =
+        last.is_none_or(|entry| first_last.is_some_and(|found| found <= entry.offset && entry.offset < next));
     Ok(true_entry && next.max(plan.log_start) == plan.log_end)
 }
 

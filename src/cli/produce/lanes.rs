@@ -1,0 +1,744 @@
+//! One lane for every partition that gets records: the batch being filled, and what became of those before.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::report::{LaneTally, Tally};
+use super::sealer::{Sealed, Sealer};
+use super::target::{Target, create_problem};
+use super::{Acks, Fsync, ProduceArgs, Timestamp};
+use crate::batch::builder::{BatchBuilder, BatchSpec, BuildError, RatioEstimator, Timestamps};
+use crate::batch::compression::Decompressor;
+use crate::batch::view::HEADER_LEN;
+use crate::batch::{BatchView, Frame};
+use crate::cli::Outcome;
+use crate::cli::args::GlobalArgs;
+use crate::cli::consume::select::storage_problem;
+use crate::cli::consume::stream::context_of;
+use crate::cli::input::InputRecord;
+use crate::cli::record_format::{Formatter, RecordFormat, Row};
+use crate::cli::ui::{Problem, Ui};
+use crate::partitioner::Partitioner;
+use crate::storage::fs;
+use crate::storage::producer_states::ProducerRefusal;
+use crate::storage::recovery::{self, LoadOptions, Loss};
+use crate::storage::writer::log::{Appended, Refusal};
+use crate::storage::writer::session::{Event, SessionError};
+use crate::storage::writer::{AppendSession, SessionOptions};
+use crate::types::{Codec, LeaderEpoch, NO_TIMESTAMP, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
+
+/// Uncompressed bytes at which a batch is full, however well it compresses.
+const UNCOMPRESSED_MAX: usize = 512 << 10;
+/// Uncompressed bytes that all open batches together may hold.
+const OPEN_BYTES_MAX: usize = 16 << 20;
+/// Stored bytes after which `--fsync batch` waits for the disk, and reports go out.
+const COMMIT_BYTES: u64 = 1 << 20;
+
+/// What became of a record.
+#[derive(Debug)]
+pub enum Taken {
+    Yes,
+    /// It cannot be stored, and why.
+    No(String),
+}
+
+/// Who writes, with `--idempotent` and its like.
+#[derive(Debug, Clone, Copy)]
+struct Producer {
+    id: ProducerId,
+    epoch: i16,
+    from_sequence: i32,
+}
+
+struct Topic {
+    name: String,
+    count: u32,
+    partitioner: Partitioner,
+    /// By partition.
+    lanes: Vec<Option<usize>>,
+    ratios: RatioEstimator,
+}
+
+struct Lane {
+    topic: usize,
+    partition: TopicPartition,
+    /// Which log directory.
+    dir: usize,
+    builder: BatchBuilder,
+    /// When the open batch got its first record.
+    opened: Option<Instant>,
+    next_sequence: i32,
+    /// Records that the partition has already.
+    skip: u64,
+    /// Of a dry run: the offset the next record would get.
+    dry_next: Offset,
+    tally: LaneTally,
+}
+
+/// All lanes, the sessions below them, and the threads beside them.
+pub struct Lanes<'a> {
+    args: &'a ProduceArgs,
+    target: Target,
+    sessions: Vec<Option<AppendSession>>,
+    topics: Vec<Topic>,
+    lanes: Vec<Lane>,
+    sealer: Sealer,
+    spare: Vec<BatchBuilder>,
+    producer: Option<Producer>,
+    batch_size: usize,
+    seed: u64,
+    now_ms: TimestampMs,
+    open_bytes: usize,
+    uncommitted: u64,
+    flushed_at: Instant,
+    formatter: Option<(Formatter, Decompressor)>,
+    /// Lines to be printed once what they speak of is as safe as was asked for.
+    lines: Vec<u8>,
+    /// Records left out on request.
+    pub skipped: u64,
+}
+
+impl<'a> Lanes<'a> {
+    /// Nothing opened yet.
+    pub fn new(args: &'a ProduceArgs, global: &GlobalArgs, target: Target, ui: &Ui) -> anyhow::Result<Lanes<'a>> {
+        let producer = producer_of(args)?;
+        // With an id of its own a rerun has to send the same records the same way.
+        let seed = match (args.seed, producer) {
+            (Some(seed), _) => seed,
+            (None, Some(producer)) => producer.id.0.cast_unsigned(),
+            (None, None) => random()?,
+        };
+        let threads = if args.compression.codec() == Codec::None { 1 } else { global.threads().get() };
+        let format = args.output_format.clone().map(RecordFormat::Text);
+        Ok(Lanes {
+            sessions: target.dirs.iter().map(|_| None).collect(),
+            target,
+            topics: Vec::new(),
+            lanes: Vec::new(),
+            sealer: Sealer::new(threads),
+            spare: Vec::new(),
+            producer,
+            batch_size: usize::try_from(args.batch_size).unwrap_or(usize::MAX),
+            seed,
+            now_ms: clock_ms(),
+            open_bytes: 0,
+            uncommitted: 0,
+            flushed_at: Instant::now(),
+            formatter: format.map(|format| (Formatter::new(format, ui.time_text()), Decompressor::default())),
+            lines: Vec::new(),
+            skipped: 0,
+            args,
+        })
+    }
+
+    /// Puts a record into its partition's batch.
+    #[inline]
+    pub fn take(&mut self, record: &InputRecord<'_>, ui: &mut Ui) -> anyhow::Result<Taken> {
+        let topic = match self.topic_of(record)? {
+            Ok(topic) => topic,
+            Err(reason) => return Ok(Taken::No(reason)),
+        };
+        let timestamp_ms = match (self.args.timestamp, record.timestamp_ms) {
+            (Some(Timestamp::At(ms)), _) => ms,
+            (None, Some(ms)) => ms,
+            (None, None) if self.args.timestamps_from_input => {
+                return Ok(Taken::No("has no timestamp".to_owned()));
+            }
+            _ => self.now_ms,
+        };
+        if timestamp_ms < NO_TIMESTAMP {
+            return Ok(Taken::No(format!("timestamp {timestamp_ms} is negative, expected 0 or more, or -1 for none")));
+        }
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let bytes = len(record.key) + len(record.value) + record.headers.parts().1.len() + 12;
+        if self.args.compression.codec() == Codec::None && bytes + HEADER_LEN > self.args.max_message_bytes as usize {
+            let max = self.args.max_message_bytes;
+            return Ok(Taken::No(format!("takes {bytes} bytes, a batch may have {max} (--max-message-bytes)")));
+        }
+        let partition = match self.partition_of(topic, record, bytes) {
+            Ok(partition) => partition,
+            Err(reason) => return Ok(Taken::No(reason)),
+        };
+        let at = usize::try_from(partition).unwrap_or_default();
+        let lane = match self.topics[topic].lanes.get(at) {
+            Some(Some(lane)) => *lane,
+            _ => self.open_lane(topic, partition, ui)?,
+        };
+        self.push(lane, record, timestamp_ms, bytes, ui)
+    }
+
+    fn topic_of(&mut self, record: &InputRecord<'_>) -> anyhow::Result<Result<usize, String>> {
+        let name = match (&self.args.topic, record.topic) {
+            (Some(_), _) if !self.topics.is_empty() => return Ok(Ok(0)),
+            (Some(name), _) => name.clone(),
+            (None, Some(name)) => {
+                if let Some(at) = self.topics.iter().position(|topic| topic.name == name) {
+                    return Ok(Ok(at));
+                }
+                name.to_owned()
+            }
+            (None, None) => return Ok(Err("names no topic, and there is no -t".to_owned())),
+        };
+        self.open_topic(&name).map(Ok)
+    }
+
+    fn open_topic(&mut self, name: &str) -> anyhow::Result<usize> {
+        let topic = self.target.topic(name, self.args)?;
+        let (count, number) = (topic.count, self.topics.len() as u64);
+        let strategy = self.args.partitioner.unwrap_or_default();
+        self.topics.push(Topic {
+            name: name.to_owned(),
+            count: count.get(),
+            partitioner: Partitioner::new(strategy, count, self.args.batch_size, self.seed.wrapping_add(number)),
+            lanes: Vec::new(),
+            ratios: RatioEstimator::default(),
+        });
+        Ok(self.topics.len() - 1)
+    }
+
+    fn partition_of(&mut self, topic: usize, record: &InputRecord<'_>, bytes: usize) -> Result<i32, String> {
+        let topic = &mut self.topics[topic];
+        let named = match (self.args.partition, self.args.partitioner) {
+            (Some(partition), _) => Some(partition),
+            (None, None) => record.partition,
+            (None, Some(_)) => None,
+        };
+        match named {
+            None => Ok(topic.partitioner.partition(record.key, bytes)),
+            Some(partition) if u32::try_from(partition).is_ok_and(|partition| partition < topic.count) => Ok(partition),
+            Some(partition) => {
+                Err(format!("partition {partition} of topic '{}' does not exist, it has {}", topic.name, topic.count))
+            }
+        }
+    }
+
+    fn open_lane(&mut self, topic: usize, partition: i32, ui: &mut Ui) -> anyhow::Result<usize> {
+        let name = self.topics[topic].name.clone();
+        let tp = TopicPartition::new(name.clone(), partition);
+        let known = self.target.topic(&name, self.args)?.clone();
+        let Some(dir) = known.dir_of(partition) else {
+            let text = format!("partition {tp} is in none of the log directories");
+            let hint = "name the others with -d too, or choose a partition with -p";
+            return Err(Problem::new("not_found", text).hint(hint).into());
+        };
+        let mut lane = Lane {
+            topic,
+            partition: tp.clone(),
+            dir,
+            builder: self.spare.pop().unwrap_or_else(|| BatchBuilder::new(BatchSpec::default())),
+            opened: None,
+            next_sequence: self.producer.map_or(-1, |producer| producer.from_sequence),
+            skip: 0,
+            dry_next: Offset::ZERO,
+            tally: LaneTally::new(tp.clone()),
+        };
+        if self.args.dry_run {
+            lane.dry_next = self.look_at(&tp, dir, known.missing.is_some(), ui)?;
+        } else {
+            self.open_session(dir, ui)?;
+            if let Some(id) = known.missing {
+                self.create(&name, id, ui)?;
+            }
+            let now_ms = self.now_ms;
+            let producer = self.producer;
+            let Some(session) = self.sessions[dir].as_mut() else { return Err(anyhow::anyhow!("no session")) };
+            let opened = session.log(&tp, now_ms).map(|log| {
+                producer.and_then(|producer| {
+                    let state = log.producers().producer(producer.id)?.to_entry();
+                    already_there(&producer, state.producer_epoch, state.last_sequence)
+                })
+            });
+            let opened = opened.map_err(|error| session_problem(&error));
+            let events = session.take_events();
+            for event in events {
+                tell(&event, ui);
+            }
+            lane.skip = opened?.unwrap_or_default();
+        }
+        self.lanes.push(lane);
+        let (number, at) = (self.lanes.len() - 1, usize::try_from(partition).unwrap_or_default());
+        let lanes = &mut self.topics[topic].lanes;
+        if lanes.len() <= at {
+            lanes.resize(at + 1, None);
+        }
+        lanes[at] = Some(number);
+        Ok(number)
+    }
+
+    fn open_session(&mut self, dir: usize, ui: &mut Ui) -> anyhow::Result<()> {
+        if self.sessions[dir].is_some() {
+            return Ok(());
+        }
+        let options = SessionOptions {
+            config: self.args.config(),
+            durability: self.args.durability(),
+            allow_truncate: self.args.allow_truncate,
+        };
+        let session = AppendSession::open(&self.target.dirs[dir], options).map_err(|error| session_problem(&error))?;
+        for notice in session.at_start().notices() {
+            ui.warning(Problem::new("notice", notice.message.clone()).path(&notice.path));
+        }
+        self.sessions[dir] = Some(session);
+        Ok(())
+    }
+
+    /// Makes the partitions of a topic that is missing, all of them.
+    fn create(&mut self, name: &str, id: crate::types::Uuid, ui: &mut Ui) -> anyhow::Result<()> {
+        let topic = self.target.topic(name, self.args)?.clone();
+        let count = i32::try_from(topic.count.get()).unwrap_or(i32::MAX);
+        for partition in 0..count {
+            let Some(dir) = topic.dir_of(partition) else { continue };
+            self.open_session(dir, ui)?;
+            if let Some(session) = self.sessions[dir].as_mut() {
+                let made = session.create_partition(&TopicPartition::new(name, partition), id);
+                made.map_err(|error| create_problem(&error))?;
+            }
+        }
+        self.target.made(name);
+        ui.note(&format!("made topic '{name}' with {count} partition{}, id {id}", if count == 1 { "" } else { "s" }));
+        if self.target.has_metadata_log() {
+            ui.warning(
+                Problem::new("notice", format!("the cluster's metadata does not know topic '{name}': a broker puts its partitions aside as stray"))
+                    .hint(format!("make the topic in the cluster first, or with the id {id}")),
+            );
+        }
+        Ok(())
+    }
+
+    /// Of a dry run: the log end of a partition, as opening it would find it.
+    fn look_at(&self, tp: &TopicPartition, dir: usize, missing: bool, ui: &mut Ui) -> anyhow::Result<Offset> {
+        let path = self.target.dirs[dir].join(tp.to_string());
+        if missing {
+            return Ok(Offset::ZERO);
+        }
+        let log_dir = crate::storage::log_dir::LogDir::open(&self.target.dirs[dir]).map_err(|e| storage_problem(&e))?;
+        let checkpoints = log_dir.checkpoints(&crate::storage::names::PartitionDirName::live(tp.clone()));
+        let options = LoadOptions {
+            clean: log_dir.clean_shutdown().is_some(),
+            recovery_point: checkpoints.recovery_point.unwrap_or(Offset::ZERO),
+            log_start: checkpoints.log_start.unwrap_or(Offset::ZERO),
+            now_ms: self.now_ms,
+            config: self.args.config(),
+        };
+        let plan = recovery::plan(&path, &options).map_err(|error| session_problem(&SessionError::Load(error)))?;
+        for loss in &plan.losses {
+            ui.warning(Problem::new("would_lose", loss.to_string()));
+        }
+        Ok(plan.log_end)
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        number: usize,
+        record: &InputRecord<'_>,
+        timestamp_ms: TimestampMs,
+        bytes: usize,
+        ui: &mut Ui,
+    ) -> anyhow::Result<Taken> {
+        let lane = &mut self.lanes[number];
+        if lane.skip > 0 {
+            lane.skip -= 1;
+            lane.tally.duplicates += 1;
+            lane.next_sequence = after(lane.next_sequence);
+            return Ok(Taken::Yes);
+        }
+        let timestamps = match (record.timestamp_type, self.args.timestamp) {
+            (Some(TimestampType::LogAppend), None) => Timestamps::LogAppend(timestamp_ms),
+            _ => Timestamps::Create,
+        };
+        let offset = if self.args.keep_offsets { record.offset } else { None };
+        if self.args.keep_offsets && offset.is_none() {
+            return Ok(Taken::No("has no offset".to_owned()));
+        }
+        let epoch = if self.args.keep_offsets { record.leader_epoch } else { None };
+        let epoch = epoch.unwrap_or(if self.args.keep_offsets { LeaderEpoch(0) } else { LeaderEpoch::NONE });
+        for _ in 0..2 {
+            let lane = &mut self.lanes[number];
+            if lane.builder.is_empty() {
+                let topic = &self.topics[lane.topic];
+                lane.builder.reset(BatchSpec {
+                    base_offset: offset.unwrap_or(Offset::ZERO),
+                    leader_epoch: epoch,
+                    compression: self.args.compression,
+                    timestamps,
+                    producer_id: self.producer.map_or(ProducerId::NONE, |producer| producer.id),
+                    producer_epoch: self.producer.map_or(-1, |producer| producer.epoch),
+                    base_sequence: lane.next_sequence,
+                    ..BatchSpec::default()
+                });
+                lane.builder.set_estimated_ratio(topic.ratios.estimation(self.args.compression.codec()));
+                lane.opened = Some(Instant::now());
+            }
+            let spec = lane.builder.spec();
+            let joins = spec.timestamps == timestamps
+                && spec.leader_epoch == epoch
+                && lane.builder.uncompressed_size() < UNCOMPRESSED_MAX.max(self.batch_size);
+            let parts = (record.key, record.value);
+            if joins {
+                match lane.builder.push_if_room(offset, timestamp_ms, parts, record.headers, self.batch_size) {
+                    Ok(true) => {
+                        lane.tally.records_in += 1;
+                        if self.producer.is_some() {
+                            lane.next_sequence = after(lane.next_sequence);
+                        }
+                        self.open_bytes += bytes;
+                        if self.open_bytes > OPEN_BYTES_MAX {
+                            self.close_all(ui)?;
+                        }
+                        return Ok(Taken::Yes);
+                    }
+                    // Too far from the first one for one batch.
+                    Ok(false) | Err(BuildError::OffsetDelta { .. }) => {}
+                    Err(error) => return Ok(Taken::No(error.to_string())),
+                }
+            }
+            self.close(number, ui)?;
+        }
+        Ok(Taken::No("does not fit into a batch".to_owned()))
+    }
+
+    /// Ends a lane's open batch and sends it on its way.
+    fn close(&mut self, number: usize, ui: &mut Ui) -> anyhow::Result<()> {
+        let lane = &mut self.lanes[number];
+        if lane.builder.is_empty() {
+            return Ok(());
+        }
+        lane.opened = None;
+        self.open_bytes = self.open_bytes.saturating_sub(lane.builder.uncompressed_size());
+        let next = self.spare.pop().unwrap_or_else(|| BatchBuilder::new(BatchSpec::default()));
+        let full = std::mem::replace(&mut lane.builder, next);
+        self.sealer.submit(number, full);
+        self.append_sealed(false, ui)
+    }
+
+    fn close_all(&mut self, ui: &mut Ui) -> anyhow::Result<()> {
+        for number in 0..self.lanes.len() {
+            self.close(number, ui)?;
+        }
+        self.open_bytes = 0;
+        Ok(())
+    }
+
+    /// Appends what is sealed, in order; with `wait`, all that is under way.
+    fn append_sealed(&mut self, wait: bool, ui: &mut Ui) -> anyhow::Result<()> {
+        while let Some(sealed) = self.sealer.next(wait) {
+            self.append(sealed, ui)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, sealed: Sealed, ui: &mut Ui) -> anyhow::Result<()> {
+        let Sealed { lane: number, uncompressed_bytes, records, mut builder, batch } = sealed;
+        let lane = &mut self.lanes[number];
+        let mut batch = batch.map_err(|error| Problem::new("bad_input", format!("{}: {error}", lane.partition)))?;
+        let codec = self.args.compression.codec();
+        self.topics[lane.topic].ratios.update(codec, builder.observed_ratio());
+        let appended = match self.sessions[lane.dir].as_mut() {
+            Some(session) => {
+                let appended = if self.args.keep_offsets {
+                    session.append_with_offsets(&lane.partition, batch.bytes(), self.now_ms)
+                } else {
+                    session.append(&lane.partition, &mut batch, self.now_ms)
+                };
+                for event in session.take_events() {
+                    tell(&event, ui);
+                }
+                appended.map_err(|error| session_problem(&error))?
+            }
+            None => dry_append(lane, batch.view(), self.args.keep_offsets),
+        };
+        match appended {
+            Appended::Stored { first, last } => {
+                let size = batch.bytes().len() as u64;
+                lane.tally.stored(first, last, records, size, uncompressed_bytes as u64);
+                self.uncommitted += size;
+                if self.args.dry_run {
+                    batch.assign(first, batch.view().leader_epoch());
+                }
+                if let Some((formatter, decompressor)) = &mut self.formatter {
+                    print_stored(formatter, decompressor, &lane.partition, batch.view(), &mut self.lines);
+                }
+            }
+            Appended::Duplicate { .. } => lane.tally.duplicates += records,
+            Appended::Refused(refusal) => {
+                return Err(refusal_problem(&lane.partition, &refusal, self.args.keep_offsets).into());
+            }
+        }
+        builder.recycle(batch);
+        self.spare.push(builder);
+        if self.uncommitted >= COMMIT_BYTES {
+            self.commit(ui)?;
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended as safe as was asked for, then reports it.
+    fn commit(&mut self, ui: &mut Ui) -> anyhow::Result<()> {
+        self.uncommitted = 0;
+        if self.args.fsync == Fsync::Batch {
+            self.flush()?;
+        } else if !self.lines.is_empty() {
+            for session in self.sessions.iter_mut().flatten() {
+                session.write_out().map_err(|error| storage_problem(&error))?;
+            }
+        }
+        if !self.lines.is_empty() {
+            ui.out().buffer().append(&mut self.lines);
+            let _ = ui.out().drain()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        for session in self.sessions.iter_mut().flatten() {
+            session.flush().map_err(|error| storage_problem(&error))?;
+        }
+        self.flushed_at = Instant::now();
+        Ok(())
+    }
+
+    /// `--flush-ms`, and the clock for records that bring no time.
+    pub fn flush_if_due(&mut self) -> anyhow::Result<()> {
+        self.now_ms = clock_ms();
+        match self.args.flush_ms {
+            Some(ms) if self.flushed_at.elapsed() >= Duration::from_millis(ms) => self.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The input has nothing to read: batches that have waited for `linger` leave; returns how long to wait at
+    /// most for more input, `None` once nothing is left that could be done meanwhile.
+    pub fn rest(&mut self, linger: Duration, ui: &mut Ui) -> anyhow::Result<Option<Duration>> {
+        self.flush_if_due()?;
+        let mut next: Option<Duration> = None;
+        for number in 0..self.lanes.len() {
+            let Some(waited) = self.lanes[number].opened.map(|opened| opened.elapsed()) else { continue };
+            match linger.checked_sub(waited).filter(|left| !left.is_zero()) {
+                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
+                None => self.close(number, ui)?,
+            }
+        }
+        if next.is_some() {
+            return Ok(next);
+        }
+        self.append_sealed(true, ui)?;
+        self.commit(ui)?;
+        for session in self.sessions.iter_mut().flatten() {
+            session.write_out().map_err(|error| storage_problem(&error))?;
+            session.end_turns().map_err(|error| storage_problem(&error))?;
+        }
+        let unflushed = self.args.flush_ms.map(Duration::from_millis);
+        Ok(unflushed.map(|every| every.saturating_sub(self.flushed_at.elapsed()).max(Duration::from_millis(1))))
+    }
+
+    /// Appends everything taken so far.
+    pub fn drain(&mut self, ui: &mut Ui) -> anyhow::Result<()> {
+        self.close_all(ui)?;
+        self.append_sealed(true, ui)
+    }
+
+    /// Appends the rest and ends the sessions; says what was written.
+    pub fn finish(mut self, outcome: Outcome, ui: &mut Ui) -> anyhow::Result<(Outcome, Tally)> {
+        let mut outcome = outcome;
+        // After a failure the rest is not tried again, but what is there is closed in good order.
+        if outcome != Outcome::Failed
+            && outcome != Outcome::Refused
+            && let Err(error) = self.drain(ui).and_then(|()| self.commit(ui))
+        {
+            let problem = Problem::of(&error);
+            outcome |= problem.ends_with();
+            ui.error(problem);
+        }
+        let now_ms = clock_ms();
+        for session in std::mem::take(&mut self.sessions).into_iter().flatten() {
+            match session.close(now_ms) {
+                Ok(events) => events.iter().for_each(|event| tell(event, ui)),
+                Err(error) => {
+                    let problem = session_problem(&error);
+                    outcome |= problem.ends_with();
+                    ui.error(problem);
+                }
+            }
+        }
+        let mut lanes: Vec<LaneTally> = self.lanes.into_iter().map(|lane| lane.tally).collect();
+        lanes.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let tally = Tally {
+            lanes,
+            skipped: self.skipped,
+            producer: self.producer.map(|producer| (producer.id, producer.epoch)),
+            offsets_known: self.args.acks != Acks::None,
+        };
+        Ok((outcome, tally))
+    }
+}
+
+fn dry_append(lane: &mut Lane, batch: BatchView<'_>, keep_offsets: bool) -> Appended {
+    let (first, last) = if keep_offsets {
+        (batch.base_offset(), batch.last_offset())
+    } else {
+        (lane.dry_next, lane.dry_next.plus(i64::from(batch.last_offset_delta())))
+    };
+    if first < lane.dry_next {
+        return Appended::Refused(Refusal::OffsetOrder { found: first, expected: lane.dry_next });
+    }
+    lane.dry_next = last.next();
+    Appended::Stored { first, last }
+}
+
+/// Sequences wrap after 2147483647 (`DefaultRecordBatch.incrementSequence`).
+const fn after(sequence: i32) -> i32 {
+    if sequence == i32::MAX { 0 } else { sequence + 1 }
+}
+
+/// How many of the records from the producer's first sequence on the partition has, up to `last`.
+///
+/// `None`: none that this could tell; the log's own checks answer then.
+fn already_there(producer: &Producer, epoch: i16, last: i32) -> Option<u64> {
+    if epoch != producer.epoch || last < 0 {
+        return None;
+    }
+    // Sequences are a ring of 2^31: what is less than half of it ahead is ahead.
+    let ahead = (i64::from(last) - i64::from(producer.from_sequence)).rem_euclid(1 << 31);
+    (ahead < 1 << 30).then_some(ahead.cast_unsigned() + 1)
+}
+
+fn producer_of(args: &ProduceArgs) -> anyhow::Result<Option<Producer>> {
+    let producer =
+        |id: i64| Producer { id: ProducerId(id), epoch: args.producer_epoch, from_sequence: args.from_sequence };
+    if let Some(id) = args.producer_id {
+        return Ok(Some(producer(id)));
+    }
+    if let Some(path) = &args.state {
+        return state_file(path, args).map(|id| Some(producer(id)));
+    }
+    Ok(if args.idempotent { Some(producer(new_producer_id()?)) } else { None })
+}
+
+/// A cluster hands ids out from 0 on, in blocks of 1000: the upper half of the range is never reached.
+fn new_producer_id() -> anyhow::Result<i64> {
+    let random = random()?;
+    Ok(i64::try_from(random >> 2).unwrap_or_default() | 1 << 62)
+}
+
+fn random() -> anyhow::Result<u64> {
+    Ok(getrandom::u64().map_err(io::Error::other)?)
+}
+
+/// The producer id kept in a file, which is made with a new one when it is not there.
+fn state_file(path: &PathBuf, args: &ProduceArgs) -> anyhow::Result<i64> {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct State {
+        producer_id: i64,
+    }
+    match fs::read_small(path, 1 << 16) {
+        Ok(bytes) => match serde_json::from_slice::<State>(&bytes) {
+            Ok(State { producer_id }) if producer_id >= 0 => Ok(producer_id),
+            _ => {
+                Err(Problem::new("malformed", "expected {\"producer_id\": N}, as --state writes it").path(path).into())
+            }
+        },
+        Err(error) if error.is_not_found() => {
+            let producer_id = new_producer_id()?;
+            if !args.dry_run {
+                let text = format!("{{\"producer_id\":{producer_id}}}\n");
+                fs::replace_atomic(path, text.as_bytes()).map_err(|error| storage_problem(&error))?;
+            }
+            Ok(producer_id)
+        }
+        Err(error) => Err(storage_problem(&error).into()),
+    }
+}
+
+fn clock_ms() -> TimestampMs {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn print_stored(
+    formatter: &mut Formatter,
+    decompressor: &mut Decompressor,
+    partition: &TopicPartition,
+    batch: BatchView<'_>,
+    lines: &mut Vec<u8>,
+) {
+    let frame = Frame::Batch(batch);
+    let context = context_of(&frame, partition);
+    formatter.begin_batch(&context);
+    let Ok(records) = frame.records(decompressor) else { return };
+    for record in records.map_while(Result::ok) {
+        formatter.write(Row { batch: &context, record: &record }, lines);
+    }
+}
+
+/// Tells what opening or closing a log did.
+fn tell(event: &Event, ui: &mut Ui) {
+    match event {
+        Event::Recovered { dir, segments, changes } => {
+            let plural = if *segments == 1 { "segment" } else { "segments" };
+            ui.note(&format!("{}: recovered {segments} {plural} after an unclean shutdown", dir.display()));
+            for change in changes {
+                ui.detail(&format!("{}: {change}", dir.display()));
+            }
+        }
+        Event::Lost { losses, .. } => {
+            for loss in losses {
+                let text = loss.to_string().replace("would go", "are gone");
+                ui.warning(Problem::new("lost", text));
+            }
+        }
+        Event::MarkedCleanButIsNot { dir } => ui.warning(
+            Problem::new("notice", "the log directory says that it was shut down cleanly, this log was not").path(dir),
+        ),
+    }
+}
+
+/// Why a session or a partition cannot be opened, as a person is told of it.
+pub fn session_problem(error: &SessionError) -> Problem {
+    use crate::storage::lock::LockError;
+    match error {
+        SessionError::Lock(LockError::Held { .. }) => Problem::new("locked", error.to_string())
+            .outcome(Outcome::Refused)
+            .hint("stop it first; reading commands work meanwhile"),
+        SessionError::Lock(LockError::Storage(error)) | SessionError::Storage(error) => storage_problem(error),
+        SessionError::Load(_) => Problem::new("malformed", error.to_string())
+            .outcome(Outcome::Failed)
+            .hint("look at it with: logdir dump-segment FILE"),
+        SessionError::WouldLose { losses, .. } => {
+            let at = losses.iter().find_map(|loss| match loss {
+                Loss::Cut { log, next_offset, .. } => Some((log, next_offset)),
+                Loss::Segment { .. } => None,
+            });
+            let problem = Problem::new("would_lose", error.to_string()).outcome(Outcome::Refused);
+            problem.hint(match at {
+                Some((log, next)) => format!(
+                    "everything below offset {next} is sound; save what follows with: logdir consume {} -o {next}: --on-corrupt skip --json, then cut with --allow-truncate",
+                    log.parent().unwrap_or(log).display()
+                ),
+                None => "cut it with --allow-truncate".to_owned(),
+            })
+        }
+        SessionError::NoPartition { .. } => Problem::new("not_found", error.to_string()).outcome(Outcome::Failed),
+    }
+}
+
+fn refusal_problem(partition: &TopicPartition, refusal: &Refusal, keep_offsets: bool) -> Problem {
+    let text = format!("{partition}: {refusal}");
+    let (code, hint) = match refusal {
+        Refusal::Producer(ProducerRefusal::InvalidProducerEpoch { .. }) => {
+            ("fenced", "a newer epoch of this producer wrote here: take it over with a higher --producer-epoch")
+        }
+        Refusal::Producer(_) => {
+            ("out_of_sequence", "the partition's last sequence of this producer tells where to go on: --from-sequence")
+        }
+        Refusal::MessageTooLarge { .. } => {
+            ("too_large", "raise --max-message-bytes, and the topic's max.message.bytes")
+        }
+        Refusal::LargerThanSegment { .. } => ("too_large", "raise --segment-bytes"),
+        Refusal::OffsetOrder { .. } if keep_offsets => {
+            ("offset_order", "the log is ahead of the input already; leave --keep-offsets out to append at its end")
+        }
+        _ => ("refused", "batches before it are stored"),
+    };
+    Problem::new(code, text).outcome(Outcome::Findings).hint(hint)
+}

@@ -1,0 +1,180 @@
+//! Where records go: the topic's partitions in the log directories, made where they are missing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::ProduceArgs;
+use crate::cli::args::GlobalArgs;
+use crate::cli::consume::select::{storage_problem, topic_not_found};
+use crate::cli::ui::{Problem, Ui};
+use crate::partitioner::PartitionCount;
+use crate::storage::create::{self, CreateError};
+use crate::storage::fs::StorageError;
+use crate::storage::log_dir::LogDir;
+use crate::storage::names::DirKind;
+use crate::types::{TopicPartition, Uuid};
+
+/// The log directories and what of the topics is in them.
+#[derive(Debug)]
+pub struct Target {
+    /// The log directories, in the order named.
+    pub dirs: Vec<PathBuf>,
+    /// Topics, by name, each with the directory of every partition.
+    topics: BTreeMap<String, Topic>,
+}
+
+/// A topic's partitions.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Partitions: the highest number there is, and one.
+    pub count: PartitionCount,
+    /// Which of the log directories holds a partition, by number.
+    dirs: BTreeMap<i32, usize>,
+    /// Partitions to be made, and the id to make them with.
+    pub missing: Option<Uuid>,
+}
+
+impl Topic {
+    /// The log directory of a partition; `None` when there is no such partition.
+    pub fn dir_of(&self, partition: i32) -> Option<usize> {
+        self.dirs.get(&partition).copied()
+    }
+}
+
+impl Target {
+    /// Looks at the log directories; with `--create`, makes one that is not there.
+    pub fn find(args: &ProduceArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Target> {
+        let dirs = global.log_dirs()?;
+        if args.create.is_some() {
+            for dir in dirs.iter().filter(|dir| !dir.exists()) {
+                if args.dry_run {
+                    ui.note(&format!("would make the log directory {}", dir.display()));
+                    continue;
+                }
+                make_log_dir(dir, args).map_err(|error| create_problem(&error))?;
+                ui.note(&format!("made the log directory {}", dir.display()));
+            }
+        }
+        let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new() };
+        for (number, dir) in dirs.iter().enumerate() {
+            if args.dry_run && args.create.is_some() && !dir.exists() {
+                continue;
+            }
+            let opened = LogDir::open(dir).map_err(|error| storage_problem(&error))?;
+            for (name, path) in opened.partitions().filter(|(name, _)| name.kind == DirKind::Live) {
+                let TopicPartition { topic, partition } = &name.topic_partition;
+                let count = u32::try_from(partition.saturating_add(1)).ok().and_then(PartitionCount::new);
+                let Some(count) = count else { continue };
+                let known = target.topics.entry(topic.clone()).or_insert_with(|| Topic {
+                    count,
+                    dirs: BTreeMap::new(),
+                    missing: None,
+                });
+                known.count = known.count.max(count);
+                if let Some(first) = known.dirs.insert(*partition, number) {
+                    return Err(Problem::new(
+                        "duplicate",
+                        format!("partition {} is also in {}", name.topic_partition, dirs[first].display()),
+                    )
+                    .path(path)
+                    .hint("a broker does not start with both; remove one, or name one log directory with -d")
+                    .into());
+                }
+            }
+        }
+        if let (Some(topic), Some(count)) = (&args.topic, args.create) {
+            target.plan_topic(topic, count, args)?;
+        }
+        Ok(target)
+    }
+
+    /// The topic; an error that names alternatives when there is none.
+    pub fn topic(&mut self, name: &str, args: &ProduceArgs) -> anyhow::Result<&Topic> {
+        if !self.topics.contains_key(name) {
+            match args.create {
+                Some(count) => self.plan_topic(name, count, args)?,
+                None => {
+                    let known = self.topics.keys().map(String::as_str).collect();
+                    let hint = format!("make it with: --create PARTITIONS");
+                    let problem = topic_not_found(name, &known, &self.dirs);
+                    return Err(if known.is_empty() { problem.hint(hint) } else { problem }.into());
+                }
+            }
+        }
+        self.topics.get(name).ok_or_else(|| Problem::new("not_found", format!("topic '{name}' not found")).into())
+    }
+
+    /// Notes a topic to be made, one partition after the other in the directory that has the fewest.
+    fn plan_topic(&mut self, name: &str, count: i32, args: &ProduceArgs) -> anyhow::Result<()> {
+        if self.topics.contains_key(name) {
+            return Ok(());
+        }
+        let mut id = args.topic_id;
+        let mut held: Vec<usize> = Vec::new();
+        for (number, dir) in self.dirs.iter().enumerate() {
+            if dir.exists() {
+                let opened = LogDir::open(dir).map_err(|error| storage_problem(&error))?;
+                id = create::check_topic(&opened, name, id).map_err(|error| create_problem(&error))?;
+            }
+            held.push(self.topics.values().flat_map(|topic| topic.dirs.values()).filter(|at| **at == number).count());
+        }
+        let new = || create::random_uuid().map_err(|error| storage_problem(&StorageError::new(name, error)));
+        let id = match id {
+            Some(id) => id,
+            None => new()?,
+        };
+        let partitions = u32::try_from(count).ok().and_then(PartitionCount::new);
+        let Some(partitions) = partitions else {
+            return Err(Problem::usage("a topic has at least one partition").into());
+        };
+        let mut dirs = BTreeMap::new();
+        for partition in 0..count {
+            let fewest = (0..held.len()).min_by_key(|at| held[*at]).unwrap_or_default();
+            held[fewest] += 1;
+            dirs.insert(partition, fewest);
+        }
+        self.topics.insert(name.to_owned(), Topic { count: partitions, dirs, missing: Some(id) });
+        Ok(())
+    }
+
+    /// Whether one of the directories belongs to a cluster that keeps its topics in a metadata log beside it.
+    pub fn has_metadata_log(&self) -> bool {
+        self.dirs.iter().any(|dir| dir.join("__cluster_metadata-0").is_dir())
+    }
+
+    /// Notes that a topic's partitions were made.
+    pub fn made(&mut self, name: &str) {
+        if let Some(topic) = self.topics.get_mut(name) {
+            topic.missing = None;
+        }
+    }
+}
+
+fn make_log_dir(dir: &std::path::Path, args: &ProduceArgs) -> Result<(), CreateError> {
+    let new = || create::random_uuid().map_err(|error| CreateError::from(StorageError::new(dir, error)));
+    let cluster_id = match &args.cluster_id {
+        Some(id) => id.clone(),
+        None => new()?.to_string(),
+    };
+    let directory_id = match args.directory_id {
+        Some(id) => id,
+        None => new()?,
+    };
+    create::log_dir(dir, &cluster_id, args.node_id, directory_id)
+}
+
+/// What cannot be made, as a person is told of it.
+pub fn create_problem(error: &CreateError) -> Problem {
+    use crate::cli::Outcome;
+    match error {
+        CreateError::Storage(error) => storage_problem(error),
+        CreateError::Name { .. } => Problem::usage(error.to_string()),
+        CreateError::Collision { .. } => {
+            Problem::new("collision", error.to_string()).outcome(Outcome::Refused).hint("choose another name")
+        }
+        CreateError::Exists { .. } => Problem::new("exists", error.to_string()).outcome(Outcome::Refused),
+        CreateError::TopicId { .. } => Problem::new("topic_id", error.to_string())
+            .outcome(Outcome::Refused)
+            .hint("leave --topic-id out to use the one it has"),
+    }
+}
