@@ -117,10 +117,11 @@ impl<S: Source> Walker<S> {
         // Of a message everything is needed; none is larger than what a broker takes.
         let verify = self.look == Look::Checksum;
         let whole = !is_batch || (self.look != Look::Header && len <= WHOLE_BYTES);
-        if verify && !whole {
-            if let Err(reason) = self.verify_in_pieces(at, len)? {
-                return Ok(Err(Stop::Corrupt(reason)));
-            }
+        if verify
+            && !whole
+            && let Err(reason) = self.verify_in_pieces(at, len)?
+        {
+            return Ok(Err(Stop::Corrupt(reason)));
         }
         self.position = at + needed;
         let window = self.source.window(at, if whole { len } else { HEADER_LEN.min(len) })?;

@@ -226,8 +226,7 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
+    #[test]
     fn the_text_is_read_back() {
         let id = Uuid::parse("9IeDSnKmSqOco9U4PUMEBQ");
         for meta in [
@@ -239,7 +238,8 @@ mod tests {
         }
     }
 
-    #[test]
+    proptest! {
+        #[test]
         fn mutations_never_panic(at in 0..REAL.len(), byte: u8, cut in 0..=REAL.len()) {
             let mut bytes = REAL.as_bytes().to_vec();
             bytes[at] = byte;

@@ -93,7 +93,7 @@ impl Feed {
         let is_file = metadata.is_file();
         let poll = if is_file { None } else { Some(file.try_clone()?) };
         let source = Counted { source: file, read: 0, copy: args.tee.then(Vec::new) };
-        let len = is_file.then(|| metadata.len());
+        let len = is_file.then_some(metadata.len());
         Ok(Feed { input: Input::new(source, grammar.clone()), poll, name, path, len })
     }
 

@@ -95,9 +95,13 @@ impl Target {
                 Some(count) => self.plan_topic(name, count, args)?,
                 None => {
                     let known = self.topics.keys().map(String::as_str).collect();
-                    let hint = format!("make it with: --create PARTITIONS");
                     let problem = topic_not_found(name, &known, &self.dirs);
-                    return Err(if known.is_empty() { problem.hint(hint) } else { problem }.into());
+                    return Err(if known.is_empty() {
+                        problem.hint("make it with: --create PARTITIONS")
+                    } else {
+                        problem
+                    }
+                    .into());
                 }
             }
         }
@@ -118,10 +122,9 @@ impl Target {
             }
             held.push(self.topics.values().flat_map(|topic| topic.dirs.values()).filter(|at| **at == number).count());
         }
-        let new = || create::random_uuid().map_err(|error| storage_problem(&StorageError::new(name, error)));
         let id = match id {
             Some(id) => id,
-            None => new()?,
+            None => create::random_uuid().map_err(|error| storage_problem(&StorageError::new(name, error)))?,
         };
         let partitions = u32::try_from(count).ok().and_then(PartitionCount::new);
         let Some(partitions) = partitions else {
