@@ -7,4 +7,5 @@ mod dump_segment;
 mod manners;
 mod memory;
 mod partition_of;
+mod produce;
 mod support;

@@ -148,9 +148,10 @@ impl Feed {
             Some(path) => problem.path(path),
             None => problem.path(&self.name),
         };
+        let start = self.input.record_position();
         let rest = match &self.path {
-            Some(path) => format!("tail -c +{} {}", position + 1, path.display()),
-            None => format!("the input from byte {position} on"),
+            Some(path) => format!("tail -c +{} {}", start + 1, path.display()),
+            None => format!("the input from byte {start} on"),
         };
         problem.hint(format!(
             "all records before it are stored; correct it and go on with: {rest}, or leave such records out with --on-error skip"

@@ -26,7 +26,7 @@ use crate::storage::recovery::{self, LoadOptions, Loss};
 use crate::storage::writer::log::{Appended, Refusal};
 use crate::storage::writer::session::{Event, SessionError};
 use crate::storage::writer::{AppendSession, SessionOptions};
-use crate::types::{Codec, LeaderEpoch, NO_TIMESTAMP, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
+use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
 
 /// Uncompressed bytes at which a batch is full, however well it compresses.
 const UNCOMPRESSED_MAX: usize = 512 << 10;
@@ -35,12 +35,15 @@ const OPEN_BYTES_MAX: usize = 16 << 20;
 /// Stored bytes after which `--fsync batch` waits for the disk, and reports go out.
 const COMMIT_BYTES: u64 = 1 << 20;
 
+/// What a record takes beside its key, value and headers, about: length, attributes, deltas, lengths.
+const RECORD_OVERHEAD: usize = 12;
+
 /// What became of a record.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     Yes,
-    /// It cannot be stored, and why.
-    No(String),
+    /// It cannot be stored; [`Lanes::reason`] says why.
+    No,
 }
 
 /// Who writes, with `--idempotent` and its like.
@@ -97,6 +100,14 @@ pub struct Lanes<'a> {
     lines: Vec<u8>,
     /// Records left out on request.
     pub skipped: u64,
+    /// Why the record last refused cannot be stored.
+    reason: String,
+    /// Every record has something to be looked at: an offset, a sequence, a timestamp it must have.
+    is_particular: bool,
+    /// Uncompressed bytes at which a batch is full.
+    uncompressed_max: usize,
+    /// Largest record, where that is known before it is compressed.
+    record_bytes_max: usize,
 }
 
 impl<'a> Lanes<'a> {
@@ -128,6 +139,13 @@ impl<'a> Lanes<'a> {
             formatter: format.map(|format| (Formatter::new(format, ui.time_text()), Decompressor::default())),
             lines: Vec::new(),
             skipped: 0,
+            reason: String::new(),
+            is_particular: args.keep_offsets || producer.is_some() || args.timestamps_from_input,
+            uncompressed_max: UNCOMPRESSED_MAX.max(usize::try_from(args.batch_size).unwrap_or(usize::MAX)),
+            record_bytes_max: match args.compression.codec() {
+                Codec::None => (args.max_message_bytes as usize).saturating_sub(HEADER_LEN),
+                _ => usize::MAX,
+            },
             args,
         })
     }
@@ -135,52 +153,86 @@ impl<'a> Lanes<'a> {
     /// Puts a record into its partition's batch.
     #[inline]
     pub fn take(&mut self, record: &InputRecord<'_>, ui: &mut Ui) -> anyhow::Result<Taken> {
-        let topic = match self.topic_of(record)? {
-            Ok(topic) => topic,
-            Err(reason) => return Ok(Taken::No(reason)),
+        let topic = match (&self.args.topic, self.topics.is_empty()) {
+            (Some(_), false) => 0,
+            _ => match self.topic_of(record)? {
+                Some(topic) => topic,
+                None => return Ok(Taken::No),
+            },
         };
         let timestamp_ms = match (self.args.timestamp, record.timestamp_ms) {
-            (Some(Timestamp::At(ms)), _) => ms,
-            (None, Some(ms)) => ms,
-            (None, None) if self.args.timestamps_from_input => {
-                return Ok(Taken::No("has no timestamp".to_owned()));
-            }
+            (Some(Timestamp::At(ms)), _) | (None, Some(ms)) => ms,
             _ => self.now_ms,
         };
-        if timestamp_ms < NO_TIMESTAMP {
-            return Ok(Taken::No(format!("timestamp {timestamp_ms} is negative, expected 0 or more, or -1 for none")));
-        }
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let bytes = len(record.key) + len(record.value) + record.headers.parts().1.len() + 12;
-        if self.args.compression.codec() == Codec::None && bytes + HEADER_LEN > self.args.max_message_bytes as usize {
-            let max = self.args.max_message_bytes;
-            return Ok(Taken::No(format!("takes {bytes} bytes, a batch may have {max} (--max-message-bytes)")));
+        let bytes = len(record.key) + len(record.value) + record.headers.parts().1.len() + RECORD_OVERHEAD;
+        let named = match (self.args.partition, self.args.partitioner) {
+            (Some(partition), _) => Some(partition),
+            (None, None) => record.partition,
+            (None, Some(_)) => None,
+        };
+        let topic_state = &mut self.topics[topic];
+        let partition = match named {
+            None => topic_state.partitioner.partition(record.key, bytes),
+            Some(partition) if u32::try_from(partition).is_ok_and(|partition| partition < topic_state.count) => {
+                partition
+            }
+            Some(partition) => return Ok(self.no_partition(topic, partition)),
+        };
+        let lane = usize::try_from(partition).ok().and_then(|at| *topic_state.lanes.get(at)?);
+        let lane = match lane {
+            Some(lane) => lane,
+            None => self.open_lane(topic, partition, ui)?,
+        };
+        let timestamps = match (record.timestamp_type, self.args.timestamp) {
+            (Some(TimestampType::LogAppend), None) => Timestamps::LogAppend(timestamp_ms),
+            _ => Timestamps::Create,
+        };
+        // Nearly every record joins the open batch as it is.
+        let open = &mut self.lanes[lane];
+        if open.skip == 0
+            && !self.is_particular
+            && !open.builder.is_empty()
+            && open.builder.spec().timestamps == timestamps
+            && open.builder.uncompressed_size() < self.uncompressed_max
+            && bytes <= self.record_bytes_max
+        {
+            let parts = (record.key, record.value);
+            if let Ok(true) = open.builder.push_if_room(None, timestamp_ms, parts, record.headers, self.batch_size) {
+                self.open_bytes += bytes;
+                return Ok(Taken::Yes);
+            }
         }
-        let partition = match self.partition_of(topic, record, bytes) {
-            Ok(partition) => partition,
-            Err(reason) => return Ok(Taken::No(reason)),
-        };
-        let at = usize::try_from(partition).unwrap_or_default();
-        let lane = match self.topics[topic].lanes.get(at) {
-            Some(Some(lane)) => *lane,
-            _ => self.open_lane(topic, partition, ui)?,
-        };
-        self.push(lane, record, timestamp_ms, bytes, ui)
+        self.start_or_refuse(lane, record, timestamp_ms, timestamps, bytes, ui)
     }
 
-    fn topic_of(&mut self, record: &InputRecord<'_>) -> anyhow::Result<Result<usize, String>> {
-        let name = match (&self.args.topic, record.topic) {
-            (Some(_), _) if !self.topics.is_empty() => return Ok(Ok(0)),
-            (Some(name), _) => name.clone(),
-            (None, Some(name)) => {
-                if let Some(at) = self.topics.iter().position(|topic| topic.name == name) {
-                    return Ok(Ok(at));
-                }
-                name.to_owned()
-            }
-            (None, None) => return Ok(Err("names no topic, and there is no -t".to_owned())),
+    /// Why the record last refused cannot be stored.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    #[cold]
+    fn refuse(&mut self, reason: impl Into<String>) -> Taken {
+        self.reason = reason.into();
+        Taken::No
+    }
+
+    #[cold]
+    fn no_partition(&mut self, topic: usize, partition: i32) -> Taken {
+        let Topic { name, count, .. } = &self.topics[topic];
+        let reason = format!("partition {partition} of topic '{name}' does not exist, it has {count}");
+        self.refuse(reason)
+    }
+
+    fn topic_of(&mut self, record: &InputRecord<'_>) -> anyhow::Result<Option<usize>> {
+        let Some(name) = self.args.topic.as_deref().or(record.topic) else {
+            self.refuse("names no topic, and there is no -t");
+            return Ok(None);
         };
-        self.open_topic(&name).map(Ok)
+        if let Some(at) = self.topics.iter().position(|topic| topic.name == name) {
+            return Ok(Some(at));
+        }
+        self.open_topic(name).map(Some)
     }
 
     fn open_topic(&mut self, name: &str) -> anyhow::Result<usize> {
@@ -195,22 +247,6 @@ impl<'a> Lanes<'a> {
             ratios: RatioEstimator::default(),
         });
         Ok(self.topics.len() - 1)
-    }
-
-    fn partition_of(&mut self, topic: usize, record: &InputRecord<'_>, bytes: usize) -> Result<i32, String> {
-        let topic = &mut self.topics[topic];
-        let named = match (self.args.partition, self.args.partitioner) {
-            (Some(partition), _) => Some(partition),
-            (None, None) => record.partition,
-            (None, Some(_)) => None,
-        };
-        match named {
-            None => Ok(topic.partitioner.partition(record.key, bytes)),
-            Some(partition) if u32::try_from(partition).is_ok_and(|partition| partition < topic.count) => Ok(partition),
-            Some(partition) => {
-                Err(format!("partition {partition} of topic '{}' does not exist, it has {}", topic.name, topic.count))
-            }
-        }
     }
 
     fn open_lane(&mut self, topic: usize, partition: i32, ui: &mut Ui) -> anyhow::Result<usize> {
@@ -297,7 +333,7 @@ impl<'a> Lanes<'a> {
         }
         self.target.made(name);
         ui.note(&format!("made topic '{name}' with {count} partition{}, id {id}", if count == 1 { "" } else { "s" }));
-        if self.target.has_metadata_log() {
+        if self.target.has_metadata_log {
             ui.warning(
                 Problem::new("notice", format!("the cluster's metadata does not know topic '{name}': a broker puts its partitions aside as stray"))
                     .hint(format!("make the topic in the cluster first, or with the id {id}")),
@@ -328,15 +364,30 @@ impl<'a> Lanes<'a> {
         Ok(plan.log_end)
     }
 
-    #[inline]
-    fn push(
+    /// Puts a record into a batch of its own making, or into the open one if it may: with all that can be
+    /// special about a record.
+    fn start_or_refuse(
         &mut self,
         number: usize,
         record: &InputRecord<'_>,
         timestamp_ms: TimestampMs,
+        timestamps: Timestamps,
         bytes: usize,
         ui: &mut Ui,
     ) -> anyhow::Result<Taken> {
+        if self.args.timestamps_from_input && record.timestamp_ms.is_none() {
+            return Ok(self.refuse("has no timestamp"));
+        }
+        if bytes > self.record_bytes_max {
+            let max = self.args.max_message_bytes;
+            return Ok(self.refuse(format!("takes {bytes} bytes, a batch may have {max} (--max-message-bytes)")));
+        }
+        let (offset, epoch) = match (self.args.keep_offsets, record.offset) {
+            (false, _) => (None, LeaderEpoch::NONE),
+            (true, None) => return Ok(self.refuse("has no offset")),
+            (true, offset) => (offset, record.leader_epoch.unwrap_or(LeaderEpoch(0))),
+        };
+        let is_sequenced = self.producer.is_some();
         let lane = &mut self.lanes[number];
         if lane.skip > 0 {
             lane.skip -= 1;
@@ -344,20 +395,10 @@ impl<'a> Lanes<'a> {
             lane.next_sequence = after(lane.next_sequence);
             return Ok(Taken::Yes);
         }
-        let timestamps = match (record.timestamp_type, self.args.timestamp) {
-            (Some(TimestampType::LogAppend), None) => Timestamps::LogAppend(timestamp_ms),
-            _ => Timestamps::Create,
-        };
-        let offset = if self.args.keep_offsets { record.offset } else { None };
-        if self.args.keep_offsets && offset.is_none() {
-            return Ok(Taken::No("has no offset".to_owned()));
-        }
-        let epoch = if self.args.keep_offsets { record.leader_epoch } else { None };
-        let epoch = epoch.unwrap_or(if self.args.keep_offsets { LeaderEpoch(0) } else { LeaderEpoch::NONE });
         for _ in 0..2 {
             let lane = &mut self.lanes[number];
             if lane.builder.is_empty() {
-                let topic = &self.topics[lane.topic];
+                let codec = self.args.compression.codec();
                 lane.builder.reset(BatchSpec {
                     base_offset: offset.unwrap_or(Offset::ZERO),
                     leader_epoch: epoch,
@@ -368,19 +409,18 @@ impl<'a> Lanes<'a> {
                     base_sequence: lane.next_sequence,
                     ..BatchSpec::default()
                 });
-                lane.builder.set_estimated_ratio(topic.ratios.estimation(self.args.compression.codec()));
+                lane.builder.set_estimated_ratio(self.topics[lane.topic].ratios.estimation(codec));
                 lane.opened = Some(Instant::now());
             }
             let spec = lane.builder.spec();
             let joins = spec.timestamps == timestamps
                 && spec.leader_epoch == epoch
-                && lane.builder.uncompressed_size() < UNCOMPRESSED_MAX.max(self.batch_size);
-            let parts = (record.key, record.value);
+                && lane.builder.uncompressed_size() < self.uncompressed_max;
             if joins {
+                let parts = (record.key, record.value);
                 match lane.builder.push_if_room(offset, timestamp_ms, parts, record.headers, self.batch_size) {
                     Ok(true) => {
-                        lane.tally.records_in += 1;
-                        if self.producer.is_some() {
+                        if is_sequenced {
                             lane.next_sequence = after(lane.next_sequence);
                         }
                         self.open_bytes += bytes;
@@ -391,12 +431,12 @@ impl<'a> Lanes<'a> {
                     }
                     // Too far from the first one for one batch.
                     Ok(false) | Err(BuildError::OffsetDelta { .. }) => {}
-                    Err(error) => return Ok(Taken::No(error.to_string())),
+                    Err(error) => return Ok(self.refuse(error.to_string())),
                 }
             }
             self.close(number, ui)?;
         }
-        Ok(Taken::No("does not fit into a batch".to_owned()))
+        Ok(self.refuse("does not fit into a batch"))
     }
 
     /// Ends a lane's open batch and sends it on its way.

@@ -420,9 +420,9 @@ fn feed_all(
                 left -= 1;
                 match lanes.take(&record, ui)? {
                     Taken::Yes => {}
-                    Taken::No(reason) => {
+                    Taken::No => {
                         let (number, position) = (feed.input.record_number(), feed.input.record_position());
-                        let problem = feed.refused(number, position, &reason);
+                        let problem = feed.refused(number, position, lanes.reason());
                         outcome |= Outcome::Findings;
                         if args.on_error == OnError::Stop {
                             lanes.drain(ui)?;

@@ -12,8 +12,6 @@ use crate::types::{Offset, ProducerId, TopicPartition};
 #[derive(Debug, Clone)]
 pub struct LaneTally {
     pub partition: TopicPartition,
-    /// Records put into batches.
-    pub records_in: u64,
     pub records: u64,
     pub batches: u64,
     pub bytes: u64,
@@ -28,7 +26,6 @@ impl LaneTally {
     pub const fn new(partition: TopicPartition) -> LaneTally {
         LaneTally {
             partition,
-            records_in: 0,
             records: 0,
             batches: 0,
             bytes: 0,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::ProduceArgs;
+use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::{storage_problem, topic_not_found};
 use crate::cli::ui::{Problem, Ui};
@@ -21,7 +22,12 @@ pub struct Target {
     pub dirs: Vec<PathBuf>,
     /// Topics, by name, each with the directory of every partition.
     topics: BTreeMap<String, Topic>,
+    /// One of the directories belongs to a cluster that keeps its topics in a metadata log beside them.
+    pub has_metadata_log: bool,
 }
+
+/// The log of the controllers, which is theirs alone.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// A topic's partitions.
 #[derive(Debug, Clone)]
@@ -55,7 +61,8 @@ impl Target {
                 ui.note(&format!("made the log directory {}", dir.display()));
             }
         }
-        let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new() };
+        let has_metadata_log = dirs.iter().any(|dir| dir.join(format!("{CLUSTER_METADATA}-0")).is_dir());
+        let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new(), has_metadata_log };
         for (number, dir) in dirs.iter().enumerate() {
             if args.dry_run && args.create.is_some() && !dir.exists() {
                 continue;
@@ -90,6 +97,12 @@ impl Target {
 
     /// The topic; an error that names alternatives when there is none.
     pub fn topic(&mut self, name: &str, args: &ProduceArgs) -> anyhow::Result<&Topic> {
+        if name == CLUSTER_METADATA {
+            return Err(Problem::new("refused", format!("topic '{name}' is written by the controllers only"))
+                .outcome(Outcome::Refused)
+                .hint("read it with: logdir consume --include-internal")
+                .into());
+        }
         if !self.topics.contains_key(name) {
             match args.create {
                 Some(count) => self.plan_topic(name, count, args)?,
@@ -140,11 +153,6 @@ impl Target {
         Ok(())
     }
 
-    /// Whether one of the directories belongs to a cluster that keeps its topics in a metadata log beside it.
-    pub fn has_metadata_log(&self) -> bool {
-        self.dirs.iter().any(|dir| dir.join("__cluster_metadata-0").is_dir())
-    }
-
     /// Notes that a topic's partitions were made.
     pub fn made(&mut self, name: &str) {
         if let Some(topic) = self.topics.get_mut(name) {
@@ -168,7 +176,6 @@ fn make_log_dir(dir: &std::path::Path, args: &ProduceArgs) -> Result<(), CreateE
 
 /// What cannot be made, as a person is told of it.
 pub fn create_problem(error: &CreateError) -> Problem {
-    use crate::cli::Outcome;
     match error {
         CreateError::Storage(error) => storage_problem(error),
         CreateError::Name { .. } => Problem::usage(error.to_string()),
