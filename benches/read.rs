@@ -12,38 +12,21 @@
 
 #[path = "support/generate.rs"]
 mod generate;
+#[path = "support/rounds.rs"]
+mod rounds;
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use logdir::batch::scan::{Depth, ScanOptions, Scanner, Step};
 use logdir::batch::{Decompressor, Frame};
 use logdir::crc::crc32c;
 use logdir::storage::file_source::FileSource;
 use logdir::types::{Codec, Position};
-
-/// One line of the table.
-struct Measured {
-    name: String,
-    bytes: u64,
-    records: u64,
-    run: Box<dyn Fn()>,
-    /// Line whose time this one is compared with.
-    limit: Option<usize>,
-    aim: &'static str,
-    /// Too slow for every round.
-    once: bool,
-    times: Vec<Duration>,
-}
-
-fn env(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
+use rounds::{Measured, command, env, measure, median_of, peak_memory_mib, report};
 
 /// The floor: every byte read once and checksummed, nothing understood.
 fn read_and_checksum(path: &Path, from: u64, to: u64) {
@@ -144,50 +127,11 @@ fn halves(path: &Path, work: impl Fn(&Path, u64, u64) + Sync) {
     });
 }
 
-fn command(program: &Path, args: &[&str]) -> Box<dyn Fn()> {
-    let program = program.to_owned();
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Box::new(move || {
-        let status = Command::new(&program).args(&args).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.code().is_some_and(|code| code <= 1), "{program:?} {args:?}: {status}");
-    })
-}
-
 fn java(libs: &Path, main: &str, args: &[&str]) -> Box<dyn Fn()> {
     let classpath = format!("{}/*", libs.display());
     let mut all = vec!["-Xmx1g", "-cp", &classpath, main];
     all.extend(args);
     command(Path::new("java"), &all)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn report(paths: &[Measured]) {
-    let median = |path: &Measured| {
-        let mut times = path.times.clone();
-        times.sort();
-        times[times.len() / 2].as_secs_f64()
-    };
-    println!("\n{:<44} {:>9} {:>9} {:>9}  {:>22}  aim", "path", "s", "MB/s", "M rec/s", "time / limit");
-    for path in paths {
-        let seconds = median(path);
-        let ratio = path.limit.map_or(String::new(), |limit| {
-            format!("{:.2} x {}", seconds / median(&paths[limit]), paths[limit].name.split(':').next().unwrap_or(""))
-        });
-        println!(
-            "{:<44} {seconds:>9.3} {:>9.0} {:>9.1}  {ratio:>22}  {}",
-            path.name,
-            path.bytes as f64 / seconds / 1e6,
-            path.records as f64 / seconds / 1e6,
-            path.aim,
-        );
-    }
-}
-
-fn peak_memory_mib(program: &Path, args: &[&str]) -> Option<f64> {
-    let out =
-        Command::new("/usr/bin/time").args(["-f", "%M"]).arg(program).args(args).stdout(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&out.stderr).trim().lines().last()?.parse::<f64>().ok()?;
-    Some(text / 1024.0)
 }
 
 fn main() {
@@ -305,32 +249,13 @@ fn main() {
         });
         paths.iter_mut().for_each(|path| path.limit = path.limit.filter(|limit| *limit < 2));
     }
-    for round in 0..=rounds {
-        for path in &mut paths {
-            if path.once && round != 1 {
-                continue;
-            }
-            let start = Instant::now();
-            (path.run)();
-            // Round 0 warms the page cache.
-            if round > 0 {
-                path.times.push(start.elapsed());
-            }
-        }
-        eprint!(".");
-        std::io::stderr().flush().unwrap();
-    }
+    measure(&mut paths, rounds);
     report(&paths);
     if std::env::var_os("LOGDIR_BENCH_ONLY").is_some() {
         return;
     }
 
-    let median = |name: &str| {
-        let path = paths.iter().find(|path| path.name.starts_with(name)).unwrap();
-        let mut times = path.times.clone();
-        times.sort();
-        times[times.len() / 2].as_secs_f64()
-    };
+    let median = |name: &str| median_of(&paths, name);
     let pass = median("deep iteration, one");
     for codec in ["lz4", "zstd"] {
         let (bare, ours) = (median(&format!("{codec} bare")), median(&format!("{codec}, deep")));

@@ -35,7 +35,8 @@ impl Kafka {
         Some(Kafka { libs })
     }
 
-    fn jars(&self) -> OsString {
+    /// The class path of Kafka's jars.
+    pub fn jars(&self) -> OsString {
         self.libs.join("*").into_os_string()
     }
 
@@ -170,6 +171,11 @@ impl Broker {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its log directory.
