@@ -189,7 +189,11 @@ fn main() {
             median(&format!("produce -z {codec}, one")),
             median(&format!("produce -z {codec}, two")),
         );
-        println!("{codec}: {:.2} x (bare compression + plain pass), two threads {:.2} x one", one / (bare + never), one / two);
+        println!(
+            "{codec}: {:.2} x (bare compression + plain pass), two threads {:.2} x one",
+            one / (bare + never),
+            one / two
+        );
     }
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let rate = |records: u64, seconds: f64| records as f64 / seconds;

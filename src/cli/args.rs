@@ -1,5 +1,6 @@
 //! Options that mean the same in every command, and values several commands read the same way.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -64,7 +65,7 @@ pub struct GlobalArgs {
     /// NAME-N directories.
     #[arg(short, long, value_name = "DIR", global = true, value_delimiter = ',')]
     pub dir: Vec<PathBuf>,
-    /// Read log.dirs from a broker's server.properties
+    /// Read log.dirs, and what produce needs of the log.* settings, from a broker's server.properties
     #[arg(short = 'F', long, value_name = "FILE", global = true, conflicts_with = "dir", hide_short_help = true)]
     pub properties: Option<PathBuf>,
     /// Format of stdout
@@ -137,6 +138,11 @@ impl GlobalArgs {
         self.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// The broker's settings that `-F` names; none without it.
+    pub fn broker_settings(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        self.properties.as_deref().map_or(Ok(BTreeMap::new()), read_properties)
+    }
+
     /// The log directories the options, the environment or the current directory name, in that order.
     pub fn log_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
         if !self.dir.is_empty() {
@@ -163,9 +169,13 @@ fn split_dirs(list: &[u8]) -> Vec<PathBuf> {
     parts.map(|part| PathBuf::from(OsString::from_vec(part.to_vec()))).collect()
 }
 
-fn log_dirs_of_properties(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn read_properties(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let bytes = fs::read(file).with_context(|| file.display().to_string())?;
-    let entries = properties::parse(&bytes).map_err(|error| Problem::new("malformed", error.to_string()).path(file))?;
+    properties::parse(&bytes).map_err(|error| Problem::new("malformed", error.to_string()).path(file).into())
+}
+
+fn log_dirs_of_properties(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = read_properties(file)?;
     let dirs = entries.get("log.dirs").or_else(|| entries.get("log.dir"));
     let dirs = dirs.map(|dirs| split_dirs(dirs.as_bytes())).unwrap_or_default();
     if dirs.is_empty() {

@@ -465,3 +465,29 @@ fn two_processes_take_turns() {
     assert_eq!(code, 0);
     assert!(!stderr.contains("recovered") && !stderr.contains("warning"), "{stderr}");
 }
+
+#[test]
+fn a_brokers_properties_say_where_and_how() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = (temp.path().join("data"), temp.path().join("server.properties"));
+    let text =
+        format!("log.dirs={}\nlog.segment.bytes=2000\nlog.preallocate=true\nmessage.max.bytes=900\n", dir.display());
+    std::fs::write(&file, text).unwrap();
+    let args = ["produce", "-F", file.to_str().unwrap(), "-t", "t", "--create", "1", "--batch-size", "500"];
+    let lines: String = (0..100).map(|n| format!("{n} {}\n", "x".repeat(60))).collect();
+    let (code, _, stderr) = fed(&args, lines.as_bytes());
+    assert_eq!(code, 0, "{stderr}");
+    let logs: Vec<u64> = std::fs::read_dir(dir.join("t-0"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_str().unwrap().ends_with(".log"))
+        .map(|entry| entry.metadata().unwrap().len())
+        .collect();
+    assert!(logs.len() > 3 && logs.iter().all(|len| *len < 2000), "rolled, and no zeros left: {logs:?}");
+    let (code, _, stderr) = fed(&args, "y".repeat(1_000).as_bytes());
+    assert_eq!(code, 1, "{stderr}");
+    std::fs::write(&file, format!("log.dirs={}\nlog.segment.bytes=many\n", dir.display())).unwrap();
+    let (code, _, stderr) = fed(&args, b"z\n");
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stderr.contains("log.segment.bytes is 'many'"), "{stderr}");
+}

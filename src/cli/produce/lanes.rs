@@ -25,7 +25,7 @@ use crate::storage::producer_states::ProducerRefusal;
 use crate::storage::recovery::{self, LoadOptions, Loss};
 use crate::storage::writer::log::{Appended, Refusal};
 use crate::storage::writer::session::{Event, SessionError};
-use crate::storage::writer::{AppendSession, SessionOptions};
+use crate::storage::writer::{AppendSession, LogConfig, SessionOptions};
 use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
 
 /// Uncompressed bytes at which a batch is full, however well it compresses.
@@ -89,6 +89,7 @@ pub struct Lanes<'a> {
     sealer: Sealer,
     spare: Vec<BatchBuilder>,
     producer: Option<Producer>,
+    config: LogConfig,
     batch_size: usize,
     seed: u64,
     now_ms: TimestampMs,
@@ -120,6 +121,7 @@ impl<'a> Lanes<'a> {
             (None, Some(producer)) => producer.id.0.cast_unsigned(),
             (None, None) => random()?,
         };
+        let config = args.config(global)?;
         let threads = if args.compression.codec() == Codec::None { 1 } else { global.threads().get() };
         let format = args.output_format.clone().map(RecordFormat::Text);
         Ok(Lanes {
@@ -130,6 +132,7 @@ impl<'a> Lanes<'a> {
             sealer: Sealer::new(threads),
             spare: Vec::new(),
             producer,
+            config,
             batch_size: usize::try_from(args.batch_size).unwrap_or(usize::MAX),
             seed,
             now_ms: clock_ms(),
@@ -143,7 +146,7 @@ impl<'a> Lanes<'a> {
             is_particular: args.keep_offsets || producer.is_some() || args.timestamps_from_input,
             uncompressed_max: UNCOMPRESSED_MAX.max(usize::try_from(args.batch_size).unwrap_or(usize::MAX)),
             record_bytes_max: match args.compression.codec() {
-                Codec::None => (args.max_message_bytes as usize).saturating_sub(HEADER_LEN),
+                Codec::None => (config.max_message_bytes as usize).saturating_sub(HEADER_LEN),
                 _ => usize::MAX,
             },
             args,
@@ -307,7 +310,7 @@ impl<'a> Lanes<'a> {
             return Ok(());
         }
         let options = SessionOptions {
-            config: self.args.config(),
+            config: self.config,
             durability: self.args.durability(),
             allow_truncate: self.args.allow_truncate,
         };
@@ -355,7 +358,7 @@ impl<'a> Lanes<'a> {
             recovery_point: checkpoints.recovery_point.unwrap_or(Offset::ZERO),
             log_start: checkpoints.log_start.unwrap_or(Offset::ZERO),
             now_ms: self.now_ms,
-            config: self.args.config(),
+            config: self.config,
         };
         let plan = recovery::plan(&path, &options).map_err(|error| session_problem(&SessionError::Load(error)))?;
         for loss in &plan.losses {
@@ -379,7 +382,7 @@ impl<'a> Lanes<'a> {
             return Ok(self.refuse("has no timestamp"));
         }
         if bytes > self.record_bytes_max {
-            let max = self.args.max_message_bytes;
+            let max = self.config.max_message_bytes;
             return Ok(self.refuse(format!("takes {bytes} bytes, a batch may have {max} (--max-message-bytes)")));
         }
         let (offset, epoch) = match (self.args.keep_offsets, record.offset) {
@@ -542,10 +545,14 @@ impl<'a> Lanes<'a> {
     /// `--flush-ms`, and the clock for records that bring no time.
     pub fn flush_if_due(&mut self) -> anyhow::Result<()> {
         self.now_ms = clock_ms();
-        match self.args.flush_ms {
-            Some(ms) if self.flushed_at.elapsed() >= Duration::from_millis(ms) => self.flush(),
+        match self.flush_every() {
+            Some(every) if self.flushed_at.elapsed() >= every => self.flush(),
             _ => Ok(()),
         }
+    }
+
+    fn flush_every(&self) -> Option<Duration> {
+        Some(self.config.flush_ms).filter(|ms| *ms < u64::MAX).map(Duration::from_millis)
     }
 
     /// The input has nothing to read: batches that have waited for `linger` leave; returns how long to wait at
@@ -569,8 +576,9 @@ impl<'a> Lanes<'a> {
             session.write_out().map_err(|error| storage_problem(&error))?;
             session.end_turns().map_err(|error| storage_problem(&error))?;
         }
-        let unflushed = self.args.flush_ms.map(Duration::from_millis);
-        Ok(unflushed.map(|every| every.saturating_sub(self.flushed_at.elapsed()).max(Duration::from_millis(1))))
+        Ok(self
+            .flush_every()
+            .map(|every| every.saturating_sub(self.flushed_at.elapsed()).max(Duration::from_millis(1))))
     }
 
     /// Appends everything taken so far.

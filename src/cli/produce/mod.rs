@@ -6,6 +6,7 @@ mod report;
 mod sealer;
 mod target;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -173,22 +174,22 @@ pub struct ProduceArgs {
     /// Open logs that recovery shortens
     #[arg(long, hide_short_help = true, help_heading = "Durability")]
     pub allow_truncate: bool,
-    /// segment.bytes of the topic
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
-    pub segment_bytes: u32,
-    /// segment.ms of the topic
-    #[arg(long, value_name = "MS", default_value_t = LogConfig::default().segment_ms, value_parser = clap::value_parser!(i64).range(1..), hide_short_help = true, help_heading = "Topic settings")]
-    pub segment_ms: i64,
-    /// segment.index.bytes of the topic
-    #[arg(long, value_name = "SIZE", default_value = "10MiB", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
-    pub segment_index_bytes: u32,
-    /// index.interval.bytes of the topic
-    #[arg(long, value_name = "SIZE", default_value = "4096", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
-    pub index_interval_bytes: u32,
-    /// max.message.bytes of the topic
-    #[arg(long, value_name = "SIZE", default_value = "1048588", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
-    pub max_message_bytes: u32,
-    /// preallocate of the topic
+    /// segment.bytes of the topic [default: -F's log.segment.bytes, else 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
+    pub segment_bytes: Option<u32>,
+    /// segment.ms of the topic [default: -F's log.roll.ms, else 7 days]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(1..), hide_short_help = true, help_heading = "Topic settings")]
+    pub segment_ms: Option<i64>,
+    /// segment.index.bytes of the topic [default: -F's log.index.size.max.bytes, else 10MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
+    pub segment_index_bytes: Option<u32>,
+    /// index.interval.bytes of the topic [default: -F's log.index.interval.bytes, else 4096]
+    #[arg(long, value_name = "SIZE", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
+    pub index_interval_bytes: Option<u32>,
+    /// max.message.bytes of the topic [default: -F's message.max.bytes, else 1048588]
+    #[arg(long, value_name = "SIZE", value_parser = size_31, hide_short_help = true, help_heading = "Topic settings")]
+    pub max_message_bytes: Option<u32>,
+    /// preallocate of the topic [default: -F's log.preallocate]
     #[arg(long, hide_short_help = true, help_heading = "Topic settings")]
     pub preallocate: bool,
     /// Print a line for every record stored, such as '%p %o\n' (tokens as in consume)
@@ -280,17 +281,40 @@ fn size_31(text: &str) -> Result<u32, String> {
 }
 
 impl ProduceArgs {
-    fn config(&self) -> LogConfig {
-        LogConfig {
-            segment_bytes: self.segment_bytes,
-            segment_ms: self.segment_ms,
-            segment_index_bytes: self.segment_index_bytes,
-            index_interval_bytes: self.index_interval_bytes,
-            max_message_bytes: self.max_message_bytes,
-            preallocate: self.preallocate,
-            flush_messages: self.flush_messages.unwrap_or(u64::MAX),
-            ..LogConfig::default()
-        }
+    /// The log's settings: from the options, the broker's properties, Kafka's defaults, in this order.
+    fn config(&self, global: &GlobalArgs) -> anyhow::Result<LogConfig> {
+        let broker = Broker { settings: global.broker_settings()?, path: global.properties.clone() };
+        let defaults = LogConfig::default();
+        let hours = broker.get("log.roll.hours")?.map(|hours: i64| hours.saturating_mul(3_600_000));
+        let roll_ms = broker.get("log.roll.ms")?.or(hours);
+        let size = |option: Option<u32>, name, default| -> anyhow::Result<u32> {
+            Ok(option.or(broker.get(name)?).unwrap_or(default))
+        };
+        Ok(LogConfig {
+            segment_bytes: size(self.segment_bytes, "log.segment.bytes", defaults.segment_bytes)?,
+            segment_ms: self.segment_ms.or(roll_ms).unwrap_or(defaults.segment_ms),
+            segment_index_bytes: size(
+                self.segment_index_bytes,
+                "log.index.size.max.bytes",
+                defaults.segment_index_bytes,
+            )?,
+            index_interval_bytes: size(
+                self.index_interval_bytes,
+                "log.index.interval.bytes",
+                defaults.index_interval_bytes,
+            )?,
+            max_message_bytes: size(self.max_message_bytes, "message.max.bytes", defaults.max_message_bytes)?,
+            preallocate: self.preallocate || broker.get("log.preallocate")?.unwrap_or(false),
+            flush_messages: match self.flush_messages {
+                Some(messages) => messages,
+                None => broker.get("log.flush.interval.messages")?.unwrap_or(defaults.flush_messages),
+            },
+            flush_ms: match self.flush_ms {
+                Some(ms) => ms,
+                None => broker.get("log.flush.interval.ms")?.unwrap_or(defaults.flush_ms),
+            },
+            ..defaults
+        })
     }
 
     fn durability(&self) -> Durability {
@@ -338,12 +362,35 @@ impl ProduceArgs {
     }
 }
 
+/// A broker's settings.
+struct Broker {
+    settings: BTreeMap<String, String>,
+    path: Option<PathBuf>,
+}
+
+impl Broker {
+    fn get<T: std::str::FromStr>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let Some(text) = self.settings.get(name).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => {
+                let problem = Problem::new("malformed", format!("{name} is '{text}', expected a number in its range"));
+                Err(problem.path(self.path.clone().unwrap_or_default()).into())
+            }
+        }
+    }
+}
+
 /// Appends what the input holds.
 pub fn run(args: &ProduceArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     check(args, global)?;
     let begun = Instant::now();
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The first one ends the input; a second one, while something cannot go on, ends the process.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))?;
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
     let grammar = args.grammar()?;

@@ -486,7 +486,7 @@ impl LogWriter {
     ///
     /// `Ok(false)`: what is there does not go on from what was there; the log has to be recovered anew.
     pub fn catch_up(&mut self, now_ms: TimestampMs) -> Result<bool, StorageError> {
-        let known = self.active.size_bytes();
+        let (known, was_end) = (self.active.size_bytes(), self.log_end);
         let mut bases = Vec::new();
         for entry in std::fs::read_dir(&self.dir).map_err(|error| StorageError::new(&self.dir, error))? {
             let entry = entry.map_err(|error| StorageError::new(&self.dir, error))?;
@@ -518,8 +518,10 @@ impl LogWriter {
                 return Ok(false);
             }
         }
-        if self.log_end > self.recovery_point || last != self.active.base() {
+        if self.log_end != was_end || last != self.active.base() {
             self.active = SegmentWriter::open(&self.dir, last, &self.config, now_ms)?;
+            // Sessions that take turns batch by batch would otherwise never let an entry become due.
+            self.active.count_from_last_entry()?;
         }
         Ok(true)
     }

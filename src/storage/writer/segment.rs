@@ -226,6 +226,15 @@ impl SegmentWriter {
         self.index.set_since_entry(bytes);
     }
 
+    /// Counts towards the next index entry what went in since the last one, whoever wrote it.
+    pub fn count_from_last_entry(&mut self) -> Result<(), StorageError> {
+        let bytes = self.read_offset_index()?;
+        let last = OffsetIndex::from_file(self.base, &bytes).entries().next_back();
+        let from = last.and_then(|entry| entry.position()).unwrap_or(Position::ZERO);
+        self.count_on_from(self.size_bytes().saturating_sub(from.get()));
+        Ok(())
+    }
+
     /// Whether the append belongs into a new segment (`LogSegment.shouldRoll`).
     pub fn should_roll(&self, config: &LogConfig, incoming: Incoming, now_ms: TimestampMs) -> bool {
         let size = self.size_bytes();

@@ -496,7 +496,9 @@ impl AppendSession {
         if self.options.durability == Durability::Synced {
             self.write_checkpoint(RECOVERY_POINT, logs().map(|(p, log)| (p, Some(log.recovery_point()))))?;
         }
-        self.write_checkpoint(HIGH_WATERMARK, logs().map(|(p, log)| (p, Some(log.log_end()))))?;
+        // Of what was only opened the replicas know best how far it goes.
+        let grown = logs().filter(|(_, log)| log.has_appended());
+        self.write_checkpoint(HIGH_WATERMARK, grown.map(|(p, log)| (p, Some(log.log_end()))))?;
         let start = |log: &LogWriter| Some(log.log_start()).filter(|start| *start > log.first_base());
         self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))
     }
