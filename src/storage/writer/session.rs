@@ -167,12 +167,9 @@ impl AppendSession {
         let lock = DirLock::shared(dir)?;
         let at_start = LogDir::open(dir)?;
         let first = lock.others()?.is_none();
-        if first {
-            // Of a session that ended by force. If the marker is gone too, the directory is not clean.
-            fs::remove_if_present(&dir.join(ASIDE))?;
-        }
+        let marker_is_back = first && end_left_over(dir)?;
         let is_new = at_start.partitions().next().is_none();
-        let clean = at_start.clean_shutdown().is_some() || is_new || dir.join(ASIDE).exists();
+        let clean = at_start.clean_shutdown().is_some() || marker_is_back || is_new || dir.join(ASIDE).exists();
         turn.end()?;
         let write_back = (options.durability == Durability::Synced).then(WriteBack::start);
         Ok(AppendSession {
@@ -481,13 +478,15 @@ impl AppendSession {
                 slot.end_turn()?;
             }
         }
+        self.turn.take()?;
         if self.begun {
-            self.turn.take()?;
             self.write_checkpoints()?;
-            self.put_marker_back()?;
-            self.turn.end()?;
         }
-        Ok(std::mem::take(&mut self.events))
+        self.put_marker_back()?;
+        // The lock goes within the turn: the next one to end must not take this session for one that goes on.
+        drop(self.lock);
+        self.turn.end()?;
+        Ok(self.events)
     }
 
     fn write_checkpoints(&self) -> Result<(), StorageError> {
@@ -523,20 +522,37 @@ impl AppendSession {
     fn put_marker_back(&mut self) -> Result<(), StorageError> {
         let (marker_path, aside_path) = (self.dir.join(clean_shutdown::FILE_NAME), self.dir.join(ASIDE));
         let Some(aside) = Aside::read(&aside_path)? else { return Ok(()) };
-        let left = aside.sessions.saturating_sub(1);
+        let left = aside.sessions.saturating_sub(u64::from(self.begun));
         let alone = self.lock.others()?.is_none();
-        let synced = self.options.durability == Durability::Synced;
-        match (synced, alone) {
-            (true, true) if left == 0 => {
+        // What this session wrote may not be on disk.
+        let unsure = self.begun && self.options.durability != Durability::Synced;
+        match (unsure, alone) {
+            (false, true) if left == 0 => {
                 fs::replace_atomic(&marker_path, &aside.marker)?;
                 fs::remove_if_present(&aside_path)?;
             }
-            (true, false) => Aside { sessions: left, ..aside }.write(&aside_path)?,
-            // Something may not be on disk, or a session did not come to its end: a recovery has to look.
-            (false, _) | (true, true) => fs::remove_if_present(&aside_path)?,
+            (false, false) => Aside { sessions: left, ..aside }.write(&aside_path)?,
+            // Or another session did not come to its end: a recovery has to look.
+            (true, _) | (false, true) => fs::remove_if_present(&aside_path)?,
         }
         fs::sync_dir(&self.dir)
     }
+}
+
+/// What sessions left behind that ended by force, while no one is in the directory: `true` when the last one that
+/// wrote had ended in good order, and its marker is back.
+fn end_left_over(dir: &Path) -> Result<bool, StorageError> {
+    let path = dir.join(ASIDE);
+    let Some(aside) = Aside::read(&path)? else {
+        fs::remove_if_present(&path)?;
+        return Ok(false);
+    };
+    if aside.sessions == 0 {
+        fs::replace_atomic(&dir.join(clean_shutdown::FILE_NAME), &aside.marker)?;
+    }
+    fs::remove_if_present(&path)?;
+    fs::sync_dir(dir)?;
+    Ok(aside.sessions == 0)
 }
 
 impl Slot {
