@@ -1,4 +1,4 @@
-//! Apache Kafka log directories on a local disk: read, checked and understood with no broker running.
+//! Apache Kafka log directories on a local disk: read, written and understood with no broker running.
 //!
 //! The layers, each importing only from those above it in this list:
 //!

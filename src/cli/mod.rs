@@ -44,7 +44,7 @@ fn long_version() -> String {
     format!("{version}{commit}\nrecord batches: magic 0, 1, 2; compression: none, gzip, snappy, lz4, zstd")
 }
 
-/// Read Apache Kafka log directories, with no broker running
+/// Read and write Apache Kafka log directories, with no broker running
 #[derive(Parser, Debug)]
 #[command(
     name = "logdir",

@@ -14,6 +14,9 @@
 //!       `- NNN.snapshot    producer_state  producer_states
 //! ```
 //!
+//! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
+//! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
+//!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
 //! start, the error says what it tripped over.
 

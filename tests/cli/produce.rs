@@ -41,7 +41,8 @@ fn without_time(stderr: &str) -> String {
 fn lines_become_records_and_the_directory_is_left_clean() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("data");
-    let (code, stdout, stderr) = produce(&dir, &["-t", "numbers", "--create", "1"], b"one\ntwo\n\nfour");
+    let (code, stdout, stderr) =
+        produce(&dir, &["-t", "numbers", "--create", "1", "--timestamp", "1700000000000"], b"one\ntwo\n\nfour");
     assert_eq!((code, stdout.as_str()), (0, ""));
     assert!(without_time(&stderr).ends_with("4 records to 1 partition, 1 batch, 99 B"), "{stderr}");
     assert_eq!(consumed(&dir, "%p %o %K [%s]\n"), "0 0 -1 [one]\n0 1 -1 [two]\n0 2 -1 []\n0 3 -1 [four]\n");
