@@ -2,6 +2,7 @@
 //!
 //! `LOGDIR_KAFKA_LIBS` names the folder with Kafka's jars (`.ci/kafka-setup` makes it). Everything lives in
 //! a temporary directory and on loopback ports; processes end when their owner is dropped, also by a panic.
+#![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -42,13 +43,17 @@ impl Kafka {
 
     /// Kafka's clients for the broker at `port`; those that read files need none there.
     pub fn clients(&self, port: u16, log: &Path) -> Clients {
+        self.program("LiveKafka", &[&format!("127.0.0.1:{port}")], log)
+    }
+
+    /// One of our Java programs (`tests/java`), which answers a line with a line.
+    pub fn program(&self, class: &str, args: &[&str], log: &Path) -> Clients {
         let mut class_path = self.jars();
         class_path.push(":");
         class_path.push(self.classes());
         let mut command = self.java(&class_path);
         let stderr = File::options().create(true).append(true).open(log).unwrap();
-        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "LiveKafka"]);
-        command.arg(format!("127.0.0.1:{port}"));
+        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", class]).args(args);
         let mut process =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("java runs");
         let commands = process.stdin.take().unwrap();
@@ -62,15 +67,16 @@ impl Kafka {
         command
     }
 
-    /// Our Java program, compiled once per run.
+    /// Our Java programs, compiled once per run.
     fn classes(&self) -> &'static Path {
         static CLASSES: OnceLock<PathBuf> = OnceLock::new();
         CLASSES.get_or_init(|| {
             let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-kafka-{}", std::process::id()));
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java/LiveKafka.java");
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java");
+            let sources = ["LiveKafka.java", "LiveProduce.java"].map(|name| sources.join(name));
             let mut javac = Command::new("javac");
-            javac.arg("-cp").arg(self.jars()).arg("-d").arg(&classes).arg(source).stdin(Stdio::null());
-            assert!(javac.status().expect("javac runs").success(), "LiveKafka.java compiles");
+            javac.arg("-cp").arg(self.jars()).arg("-d").arg(&classes).args(sources).stdin(Stdio::null());
+            assert!(javac.status().expect("javac runs").success(), "tests/java compiles");
             classes
         })
     }
@@ -82,10 +88,13 @@ pub struct Broker {
     dir: tempfile::TempDir,
     port: u16,
     process: Option<Child>,
+    /// Where in its output the last start begins.
+    start: u64,
 }
 
 impl Broker {
-    /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`.
+    /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`, `$DIR` in them
+    /// is the directory everything of the broker is in.
     pub fn start(kafka: &Kafka, settings: &str) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let [port, controller] = free_ports();
@@ -101,8 +110,9 @@ impl Broker {
              log.cleaner.dedupe.buffer.size=20000000\n{settings}",
             data.display()
         );
+        let properties = properties.replace("$DIR", &dir.path().display().to_string());
         fs::write(dir.path().join("server.properties"), properties).unwrap();
-        let mut broker = Broker { kafka: kafka.clone(), dir, port, process: None };
+        let mut broker = Broker { kafka: kafka.clone(), dir, port, process: None, start: 0 };
         let formatted = broker
             .main("kafka.tools.StorageTool")
             .args(["format", "-t", "bG9nZGlyIGxpdmUgdGVzdA", "-c"])
@@ -131,16 +141,26 @@ impl Broker {
         String::from_utf8_lossy(&text[text.len().saturating_sub(4_000)..]).into_owned()
     }
 
-    /// Starts it again on the same directory, and waits until it serves.
-    pub fn restart(&mut self) {
+    /// What it said since it was last started.
+    pub fn said_since_start(&self) -> String {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let new = log.get(usize::try_from(self.start).unwrap()..).unwrap_or_default();
+        String::from_utf8_lossy(new).into_owned()
+    }
+
+    fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs already");
-        let before = fs::metadata(self.log()).map_or(0, |log| log.len());
+        self.start = fs::metadata(self.log()).map_or(0, |log| log.len());
         let properties = self.dir.path().join("server.properties");
         self.process = Some(self.main("kafka.Kafka").arg(properties).spawn().expect("java runs"));
+    }
+
+    /// Starts it again on the same directory, and waits until it serves.
+    pub fn restart(&mut self) {
+        self.spawn();
         let started = Instant::now();
         loop {
-            let log = fs::read(self.log()).unwrap_or_default();
-            let new = String::from_utf8_lossy(log.get(usize::try_from(before).unwrap()..).unwrap_or_default());
+            let new = self.said_since_start();
             if new.contains("Kafka Server started") && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
                 return;
             }
@@ -148,6 +168,27 @@ impl Broker {
             assert!(ended.is_none() && started.elapsed() < START_MAX, "the broker does not start: {}", self.said());
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Starts it where it cannot start, and gives what it said when it has ended.
+    pub fn start_refused(&mut self) -> String {
+        self.spawn();
+        let mut process = self.process.take().unwrap();
+        let started = Instant::now();
+        while process.try_wait().unwrap().is_none() {
+            if started.elapsed() > START_MAX || self.said_since_start().contains("Kafka Server started") {
+                let _ = process.kill();
+                let _ = process.wait();
+                panic!("the broker starts: {}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.said_since_start()
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
     }
 
     /// Stops it cleanly: indexes are cut, the marker is written.
@@ -201,7 +242,7 @@ impl Drop for Broker {
     }
 }
 
-/// `tests/java/LiveKafka.java`: Kafka's producer, consumer and admin client.
+/// A program of `tests/java`, such as `LiveKafka.java`: Kafka's producer, consumer and admin client.
 pub struct Clients {
     process: Child,
     commands: ChildStdin,
