@@ -3,17 +3,19 @@
 //! Walked as it came, and again with every checksum on the way put right: no fuzzer finds a CRC.
 #![no_main]
 
+#[path = "support/checksums.rs"]
+mod checksums;
+
 use libfuzzer_sys::fuzz_target;
 use logdir::batch::Frame;
 use logdir::batch::scan::{Depth, ScanOptions, Scanner, Step};
-use logdir::crc::{crc32, crc32c};
 use logdir::types::{Offset, Position};
 
 fuzz_target!(|data: (bool, Option<i64>, u16, &[u8])| {
     let (headers, base, spoiled, bytes) = data;
     walk(bytes, headers, base);
     let mut sound = bytes.to_vec();
-    put_checksums_right(&mut sound);
+    checksums::put_right(&mut sound);
     walk(&sound, headers, base);
     // One byte of a log that is sound otherwise: the way on has to be searched.
     if let Some(byte) = sound.get_mut(usize::from(spoiled)) {
@@ -21,19 +23,6 @@ fuzz_target!(|data: (bool, Option<i64>, u16, &[u8])| {
         walk(&sound, headers, base);
     }
 });
-
-fn put_checksums_right(bytes: &mut [u8]) {
-    let mut at = 0;
-    while let Some(rest) = bytes.get_mut(at..) {
-        let (len, crc_at, crc) = match Frame::parse(rest) {
-            Ok(Frame::Batch(batch)) => (batch.bytes().len(), 17, crc32c(&batch.bytes()[21..])),
-            Ok(Frame::Message(message)) => (message.bytes().len(), 12, crc32(&message.bytes()[16..])),
-            Err(_) => break,
-        };
-        rest[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
-        at += len;
-    }
-}
 
 fn walk(bytes: &[u8], headers: bool, base: Option<i64>) {
     let depth = if headers { Depth::Headers } else { Depth::Crc };
