@@ -7,7 +7,6 @@
 mod checksums;
 
 use libfuzzer_sys::fuzz_target;
-use logdir::batch::Frame;
 use logdir::batch::scan::{Depth, ScanOptions, Scanner, Step};
 use logdir::types::{Offset, Position};
 
