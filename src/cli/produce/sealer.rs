@@ -198,7 +198,7 @@ mod tests {
             while let Some(sealed) = sealer.next(true) {
                 seen.push((sealed.lane, sealed.batch.unwrap().view().max_timestamp_ms()));
             }
-            let expected: Vec<(usize, i64)> = (0..200).map(|n| (n as usize, n)).collect();
+            let expected: Vec<(usize, i64)> = (0..200).zip(0..).collect();
             assert_eq!(seen, expected, "{threads} threads");
         }
     }
