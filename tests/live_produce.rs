@@ -233,9 +233,12 @@ fn listing(dir: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
     found
 }
 
-/// What was sent to each partition, in order; timestamps as the lowest and highest they may be.
+/// A record that was sent: the lowest and the highest timestamp it may have, and the rest of it.
+type Record = (i64, i64, Value);
+
+/// What was sent to each partition, in order.
 #[derive(Default)]
-struct Sent(BTreeMap<(String, i32), Vec<(i64, i64, Value)>>);
+struct Sent(BTreeMap<(String, i32), Vec<Record>>);
 
 impl Sent {
     fn add(&mut self, topic: &str, partition: i32, timestamps: (i64, i64), record: Value) {
@@ -474,7 +477,7 @@ fn a_broker_serves_appends_to_and_crashes_on_what_produce_appended_to_its_logs()
     assert!(committed.len() < uncommitted.len(), "aborted and open transactions are left out");
 
     let append = |clients: &mut Clients, seed: u64| {
-        for topic in &ours {
+        for topic in ["c-gzip", "c-lz4"] {
             clients.run(&format!("produce {topic} 2 {seed} 10"));
         }
         clients.run(&format!("transactions c-zstd 2 {seed} 15 closed"));
@@ -513,7 +516,9 @@ fn a_broker_serves_appends_to_and_crashes_on_what_produce_appended_to_its_logs()
     let torn: Vec<PathBuf> = ["c-lz4-0", "open-1"].map(|name| last_log(&data.join(name))).into();
     for log in &torn {
         let bytes = fs::read(log).unwrap();
-        let tail = bytes[..bytes.len().min(100)].to_vec();
+        // Less than a whole batch.
+        let batch = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+        let tail = bytes[..(batch - 1).min(100)].to_vec();
         File::options().append(true).open(log).unwrap().write_all(&tail).unwrap();
     }
     compare_torn(&data, &all, &before);
@@ -622,12 +627,16 @@ impl Open {
         Open { process, stdout }
     }
 
-    fn write(&mut self, lines: u64) {
+    fn write(&mut self, lines: u32) {
+        self.write_lines((0..lines).map(|number| format!("open {number}\n")));
+    }
+
+    fn write_lines(&mut self, lines: impl ExactSizeIterator<Item = String>) {
         let stdin = self.process.stdin.as_mut().unwrap();
-        let text: String = (0..lines).map(|number| format!("open {number}\n")).collect();
-        stdin.write_all(text.as_bytes()).unwrap();
+        let count = lines.len();
+        stdin.write_all(lines.collect::<String>().as_bytes()).unwrap();
         stdin.flush().unwrap();
-        for _ in 0..lines {
+        for _ in 0..count {
             let mut line = String::new();
             self.stdout.read_line(&mut line).unwrap();
             assert!(line.trim().parse::<u64>().is_ok(), "an offset, not {line}");
@@ -742,7 +751,18 @@ fn unsynced_and_concurrent_runs_lose_nothing() {
     clients.run(&format!("create never 2 {SEGMENTS}"));
     clients.run(&format!("create shared 4 {SEGMENTS}"));
     clients.run(&format!("create crash 4 {SEGMENTS}"));
+    clients.run(&format!("create times 1 {SEGMENTS}"));
     broker.stop();
+
+    // Two that take turns, with timestamps that go up and down.
+    let of_times = ["-t", "times", "-f", "%T %s\\n", "--batch-size", "200"];
+    let mut turns = [Open::start(&data, &of_times), Open::start(&data, &of_times)];
+    for turn in 0..8_i64 {
+        let high = if turn == 2 || turn == 5 { 1_000_000 - turn } else { 0 };
+        let times = (0..20_i32).map(|number| 1_760_000_000_000 + high + i64::from(number * 7919 % 1000));
+        turns[usize::from(turn % 2 == 1)].write_lines(times.map(|time| format!("{time} turn {turn}\n")));
+    }
+    turns.into_iter().for_each(Open::end);
 
     // Two processes, and then three, on the same partitions; the directory stays clean.
     let count = usize::try_from(10_000 * repeats()).unwrap();
@@ -773,6 +793,17 @@ fn unsynced_and_concurrent_runs_lose_nothing() {
         all_once_in_order("shared", &uncommitted, name, count);
     }
     println!("{} processes, {count} records each: all are there once and in order", names.len());
+    let [uncommitted, _] = compare("times", &broker, &mut clients, &["times"]);
+    let records = uncommitted.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let records: Vec<Value> = records.map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let times: Vec<i64> = records.iter().map(|record| record["timestamp_ms"].as_i64().unwrap()).collect();
+    let asked: Vec<i64> = times.iter().flat_map(|time| [*time, time + 1]).collect();
+    let list: Vec<_> = asked.iter().map(i64::to_string).collect();
+    let answer = clients.run(&format!("offsets times 0 {}", list.join(" ")));
+    for (asked, found) in asked.iter().zip(answer.split(' ')) {
+        let expected = times.iter().position(|time| time >= asked).map_or(-1, |at| at as i64);
+        assert_eq!(found, expected.to_string(), "the broker's first offset at {asked}");
+    }
     broker.stop();
 
     // One of two dies: the other one goes on, and a broker has to look at everything.

@@ -20,12 +20,13 @@ use crate::batch::{BatchError, ENTRY_OVERHEAD, Frame};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::index::build::{IndexError, IndexedBatch};
+use crate::storage::index::time::TimeEntry;
 use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::producer_state;
 use crate::storage::producer_states::{Check, Origin, Pending, ProducerRefusal, ProducerStates, TransactionVersion};
 use crate::storage::recovery::Plan;
-use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampMs};
 
 /// What became of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +107,10 @@ pub struct LogWriter {
     /// Base offsets of the segments before the active one.
     older: Vec<Offset>,
     active: SegmentWriter,
-    /// Rolled, and not yet known to be on disk.
-    rolled: Vec<SegmentWriter>,
+    /// Base offsets of segments that were rolled, by us or by another process, and are not yet known to be on disk.
+    ///
+    /// Not their open files: a log that is never synced rolls more often than a process may have files.
+    rolled: Vec<Offset>,
     epochs: LeaderEpochs,
     producers: ProducerStates,
     pending: Pending,
@@ -400,9 +403,8 @@ impl LogWriter {
         }
         self.active.become_inactive()?;
         let next = SegmentWriter::create(&self.dir, base, &self.config, now_ms)?;
-        let mut before = std::mem::replace(&mut self.active, next);
-        before.shrink();
-        self.older.push(before.base());
+        let before = std::mem::replace(&mut self.active, next).base();
+        self.older.push(before);
         // One may wait for the disk while the next one fills; a hundred may not.
         if self.durability == Durability::Synced {
             self.sync_rolled()?;
@@ -413,8 +415,9 @@ impl LogWriter {
     }
 
     fn sync_rolled(&mut self) -> Result<(), StorageError> {
-        for mut segment in self.rolled.drain(..) {
-            segment.sync()?;
+        while let Some(base) = self.rolled.last() {
+            SegmentWriter::sync_files(&self.dir, *base)?;
+            self.rolled.pop();
         }
         Ok(())
     }
@@ -486,7 +489,7 @@ impl LogWriter {
     ///
     /// `Ok(false)`: what is there does not go on from what was there; the log has to be recovered anew.
     pub fn catch_up(&mut self, now_ms: TimestampMs) -> Result<bool, StorageError> {
-        let (known, was_end) = (self.active.size_bytes(), self.log_end);
+        let known = self.active.size_bytes();
         let mut bases = Vec::new();
         for entry in std::fs::read_dir(&self.dir).map_err(|error| StorageError::new(&self.dir, error))? {
             let entry = entry.map_err(|error| StorageError::new(&self.dir, error))?;
@@ -502,6 +505,7 @@ impl LogWriter {
             return Ok(false);
         }
         let mut last = self.active.base();
+        let mut largest = self.active.index().largest();
         for base in bases {
             let path = self.dir.join(segment_file_name(base, SegmentFileKind::Log));
             let file = std::fs::File::open(&path).map_err(|error| StorageError::new(&path, error))?;
@@ -512,21 +516,27 @@ impl LogWriter {
             }
             if last != base {
                 self.older.push(last);
+                // Who rolled it may never sync it, and it holds what we wrote.
+                self.rolled.push(last);
                 last = base;
+                largest = TimeEntry { timestamp: NO_TIMESTAMP, offset: base };
             }
-            if !self.take_in(&path, source, from)? {
+            if !self.take_in(&path, source, from, &mut largest)? {
                 return Ok(false);
             }
         }
-        if self.log_end != was_end || last != self.active.base() {
-            self.active = SegmentWriter::open(&self.dir, last, &self.config, now_ms)?;
-            // Sessions that take turns batch by batch would otherwise never let an entry become due.
-            self.active.count_from_last_entry()?;
-        }
+        // Always: a recovery by the other process, which need not append anything, replaces index files.
+        self.active = SegmentWriter::go_on(&self.dir, last, &self.config, largest, now_ms)?;
         Ok(true)
     }
 
-    fn take_in(&mut self, path: &Path, source: FileSource, from: u64) -> Result<bool, StorageError> {
+    fn take_in(
+        &mut self,
+        path: &Path,
+        source: FileSource,
+        from: u64,
+        largest: &mut TimeEntry,
+    ) -> Result<bool, StorageError> {
         let mut walker = Walker::checked(source, crate::types::Position::new(from));
         loop {
             match walker.step().map_err(|error| StorageError::new(path, error))? {
@@ -542,6 +552,9 @@ impl LogWriter {
                         if self.producers.replay(batch).is_err() {
                             return Ok(false);
                         }
+                    }
+                    if frame.max_timestamp_ms() > largest.timestamp {
+                        *largest = TimeEntry { timestamp: frame.max_timestamp_ms(), offset: frame.last_offset() };
                     }
                     self.log_end = frame.last_offset().next();
                     self.producers.set_map_end(self.log_end);

@@ -129,6 +129,35 @@ impl SegmentWriter {
     /// Opens a segment to append to it. Its files must be what a recovery or a clean stop left: the log
     /// ends with its last batch, the indexes are entries only.
     pub fn open(dir: &Path, base: Offset, config: &LogConfig, now_ms: TimestampMs) -> Result<Self, StorageError> {
+        SegmentWriter::open_indexed(dir, base, config, now_ms).map(|(segment, _)| segment)
+    }
+
+    /// Opens a segment to go on where another writer of it, or we, left off between two turns at it.
+    ///
+    /// Index entries keep their distance, and `largest`, the largest timestamp so far, which may not be in the
+    /// time index yet, is not forgotten: a broker takes the index's last entry for the segment's largest.
+    pub fn go_on(
+        dir: &Path,
+        base: Offset,
+        config: &LogConfig,
+        largest: TimeEntry,
+        now_ms: TimestampMs,
+    ) -> Result<Self, StorageError> {
+        let (mut segment, indexed) = SegmentWriter::open_indexed(dir, base, config, now_ms)?;
+        segment.count_on_from(segment.log.len.saturating_sub(indexed.get()));
+        if largest.timestamp > segment.index.largest().timestamp {
+            segment.index.set_largest(largest);
+        }
+        Ok(segment)
+    }
+
+    /// A segment, and where its last offset index entry points.
+    fn open_indexed(
+        dir: &Path,
+        base: Offset,
+        config: &LogConfig,
+        now_ms: TimestampMs,
+    ) -> Result<(Self, Position), StorageError> {
         let path = |kind| dir.join(segment_file_name(base, kind));
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -156,12 +185,12 @@ impl SegmentWriter {
             preallocated: false,
             unsynced: true,
         };
-        segment.resume_index(config)?;
+        let indexed = segment.resume_index(config)?;
         segment.first_timestamp_ms = segment.read_first_timestamp()?;
-        Ok(segment)
+        Ok((segment, indexed))
     }
 
-    fn resume_index(&mut self, config: &LogConfig) -> Result<(), StorageError> {
+    fn resume_index(&mut self, config: &LogConfig) -> Result<Position, StorageError> {
         let offsets = self.read_offset_index()?;
         let offsets = OffsetIndex::from_file(self.base, &offsets);
         let times = self.read_time_index()?;
@@ -174,7 +203,7 @@ impl SegmentWriter {
             (offsets.raw_entries() as u64, last_offset),
             (times.raw_entries() as u64, last_time),
         );
-        Ok(())
+        Ok(last_offset.and_then(|entry| entry.position()).unwrap_or(Position::ZERO))
     }
 
     fn read_offset_index(&self) -> Result<index::IndexBytes, StorageError> {
@@ -224,15 +253,6 @@ impl SegmentWriter {
     /// Counts towards the next index entry as if `bytes` had gone in since the last one.
     pub fn count_on_from(&mut self, bytes: u64) {
         self.index.set_since_entry(bytes);
-    }
-
-    /// Counts towards the next index entry what went in since the last one, whoever wrote it.
-    pub fn count_from_last_entry(&mut self) -> Result<(), StorageError> {
-        let bytes = self.read_offset_index()?;
-        let last = OffsetIndex::from_file(self.base, &bytes).entries().next_back();
-        let from = last.and_then(|entry| entry.position()).unwrap_or(Position::ZERO);
-        self.count_on_from(self.size_bytes().saturating_sub(from.get()));
-        Ok(())
     }
 
     /// Whether the append belongs into a new segment (`LogSegment.shouldRoll`).
@@ -303,19 +323,26 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Gives the memory of the write buffer back.
-    pub fn shrink(&mut self) {
-        if self.pending.is_empty() {
-            self.pending = Vec::new();
-        }
-    }
-
     /// Waits until everything handed to the kernel is on disk: the log alone.
     ///
     /// The indexes can be made again from it.
     pub fn sync_log(&mut self) -> Result<(), StorageError> {
         self.write_out()?;
         self.log.sync()
+    }
+
+    /// Waits until the files of a segment that no one writes any more are on disk: the log, then its indexes.
+    pub fn sync_files(dir: &Path, base: Offset) -> Result<(), StorageError> {
+        for kind in
+            [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex, SegmentFileKind::TxnIndex]
+        {
+            let path = dir.join(segment_file_name(base, kind));
+            match File::open(&path).and_then(|file| file.sync_data()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && kind != SegmentFileKind::Log => {}
+                synced => synced.map_err(|error| StorageError::new(path, error))?,
+            }
+        }
+        Ok(())
     }
 
     /// Waits until log and indexes are on disk, in this order.
