@@ -10,7 +10,6 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
 #[path = "../tests/support/broker.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
 mod broker;
 #[path = "support/rounds.rs"]
 #[allow(dead_code, reason = "the other benchmarks use the rest")]

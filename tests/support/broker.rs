@@ -215,7 +215,6 @@ impl Broker {
     }
 
     /// Where it listens.
-    #[allow(dead_code, reason = "for the benchmark")]
     pub fn port(&self) -> u16 {
         self.port
     }
