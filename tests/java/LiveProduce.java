@@ -11,6 +11,8 @@ import java.util.Optional;
 import java.util.StringJoiner;
 import java.util.TreeMap;
 import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.server.util.Scheduler;
 import org.apache.kafka.storage.internals.log.LogConfig;
@@ -70,6 +72,8 @@ public class LiveProduce {
 
     /** Runs at once what is to be run at once, and leaves the rest: files that are to be removed later stay. */
     private static final class Now implements Scheduler {
+        private static final ScheduledThreadPoolExecutor LATER = new ScheduledThreadPoolExecutor(1);
+
         @Override
         public void startup() { }
 
@@ -81,7 +85,8 @@ public class LiveProduce {
             if (delayMs <= 0) {
                 task.run();
             }
-            return new java.util.concurrent.ScheduledThreadPoolExecutor(0).schedule(() -> { }, 1, java.util.concurrent.TimeUnit.DAYS);
+            // Someone may cancel it; it is never run.
+            return LATER.schedule(() -> { }, 1, TimeUnit.DAYS);
         }
 
         @Override
