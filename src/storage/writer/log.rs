@@ -13,19 +13,20 @@ use thiserror::Error;
 
 use super::Durability;
 use super::config::LogConfig;
-use super::segment::{Incoming, SegmentWriter, WRITE_BYTES};
+use super::segment::{self, Incoming, SegmentWriter, WRITE_BYTES};
 use crate::batch::builder::BatchBuf;
 use crate::batch::walk::{Stop, Walker};
 use crate::batch::{BatchError, ENTRY_OVERHEAD, Frame};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::index::build::{IndexError, IndexedBatch};
+use crate::storage::index::time::TimeEntry;
 use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::producer_state;
 use crate::storage::producer_states::{Check, Origin, Pending, ProducerRefusal, ProducerStates, TransactionVersion};
 use crate::storage::recovery::Plan;
-use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampMs};
 
 /// What became of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,8 @@ pub struct LogWriter {
     active: SegmentWriter,
     /// Rolled, and not yet known to be on disk.
     rolled: Vec<SegmentWriter>,
+    /// Base offsets of older segments that others wrote, or a session that ended by force: not known to be on disk.
+    inherited: Vec<Offset>,
     epochs: LeaderEpochs,
     producers: ProducerStates,
     pending: Pending,
@@ -135,6 +138,11 @@ impl LogWriter {
     ) -> Result<LogWriter, StorageError> {
         let mut older: Vec<Offset> = plan.segments.iter().map(|(base, _)| *base).collect();
         let base = older.pop().unwrap_or(plan.log_start);
+        // What the recovery found whole may still be in the kernel's memory alone (`UnifiedLog.flush` takes every
+        // segment from the recovery point on).
+        let ends = older.iter().skip(1).chain([&base]);
+        let inherited = older.iter().zip(ends).filter(|(_, end)| **end > plan.recovery_point);
+        let inherited = inherited.map(|(base, _)| *base).collect();
         Ok(LogWriter {
             active: SegmentWriter::open(&plan.dir, base, &config, now_ms)?,
             dir: plan.dir,
@@ -142,6 +150,7 @@ impl LogWriter {
             durability,
             older,
             rolled: Vec::new(),
+            inherited,
             epochs: plan.epochs,
             producers: plan.producers,
             pending: Pending::new(Origin::Client, TransactionVersion::V0),
@@ -211,6 +220,11 @@ impl LogWriter {
     /// Whether something was appended since it was opened.
     pub const fn has_appended(&self) -> bool {
         self.appended
+    }
+
+    /// Notes that something was appended by the writer whose place this one takes.
+    pub(crate) const fn goes_on(&mut self, has_appended: bool) {
+        self.appended |= has_appended;
     }
 
     /// Appends one batch as the partition's leader does: it gets the next offsets and `epoch`.
@@ -399,11 +413,16 @@ impl LogWriter {
             return Ok(());
         }
         self.active.become_inactive()?;
+        if self.durability == Durability::Synced {
+            // Before there is a next one: a recovery takes no notice of records that are missing between two
+            // segments, nor does a rerun that goes by the producer's last sequence.
+            self.active.sync_log()?;
+        }
         let next = SegmentWriter::create(&self.dir, base, &self.config, now_ms)?;
         let mut before = std::mem::replace(&mut self.active, next);
         before.shrink();
         self.older.push(before.base());
-        // One may wait for the disk while the next one fills; a hundred may not.
+        // Its indexes may wait for the disk while the next one fills; those of a hundred may not.
         if self.durability == Durability::Synced {
             self.sync_rolled()?;
         }
@@ -413,8 +432,14 @@ impl LogWriter {
     }
 
     fn sync_rolled(&mut self) -> Result<(), StorageError> {
-        for mut segment in self.rolled.drain(..) {
+        // What fails stays: nothing is on disk because it was tried once.
+        while let Some(base) = self.inherited.last() {
+            segment::sync_closed(&self.dir, *base)?;
+            self.inherited.pop();
+        }
+        while let Some(segment) = self.rolled.last_mut() {
             segment.sync()?;
+            self.rolled.pop();
         }
         Ok(())
     }
@@ -458,7 +483,7 @@ impl LogWriter {
 
     /// Waits until everything appended is on disk; the recovery point is the log end then.
     pub fn flush(&mut self) -> Result<(), StorageError> {
-        if self.recovery_point < self.log_end || !self.rolled.is_empty() {
+        if self.recovery_point < self.log_end || !(self.rolled.is_empty() && self.inherited.is_empty()) {
             self.sync_rolled()?;
             self.active.sync_log()?;
             fs::sync_dir(&self.dir)?;
@@ -502,6 +527,8 @@ impl LogWriter {
             return Ok(false);
         }
         let mut last = self.active.base();
+        // What the open segment holds, and what is taken in.
+        let mut largest = self.active.index().largest();
         for base in bases {
             let path = self.dir.join(segment_file_name(base, SegmentFileKind::Log));
             let file = std::fs::File::open(&path).map_err(|error| StorageError::new(&path, error))?;
@@ -512,19 +539,36 @@ impl LogWriter {
             }
             if last != base {
                 self.older.push(last);
+                if last != self.active.base() {
+                    self.inherited.push(last);
+                }
                 last = base;
+                largest = TimeEntry { timestamp: NO_TIMESTAMP, offset: base };
             }
-            if !self.take_in(&path, source, from)? {
+            if !self.take_in(&path, source, from, &mut largest)? {
                 return Ok(false);
             }
         }
         if self.log_end > self.recovery_point || last != self.active.base() {
-            self.active = SegmentWriter::open(&self.dir, last, &self.config, now_ms)?;
+            let mut next = SegmentWriter::open(&self.dir, last, &self.config, now_ms)?;
+            // Not as in a log that is opened: with two that take turns, each would start to count again at every
+            // turn, and the segment would get no entries and a wrong last one.
+            next.go_on(largest)?;
+            let before = std::mem::replace(&mut self.active, next);
+            if last != before.base() {
+                self.rolled.push(before);
+            }
         }
         Ok(true)
     }
 
-    fn take_in(&mut self, path: &Path, source: FileSource, from: u64) -> Result<bool, StorageError> {
+    fn take_in(
+        &mut self,
+        path: &Path,
+        source: FileSource,
+        from: u64,
+        largest: &mut TimeEntry,
+    ) -> Result<bool, StorageError> {
         let mut walker = Walker::checked(source, crate::types::Position::new(from));
         loop {
             match walker.step().map_err(|error| StorageError::new(path, error))? {
@@ -540,6 +584,9 @@ impl LogWriter {
                         if self.producers.replay(batch).is_err() {
                             return Ok(false);
                         }
+                    }
+                    if frame.max_timestamp_ms() > largest.timestamp {
+                        *largest = TimeEntry { timestamp: frame.max_timestamp_ms(), offset: frame.last_offset() };
                     }
                     self.log_end = frame.last_offset().next();
                     self.producers.set_map_end(self.log_end);
