@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::fs::{self, StorageError};
+use super::fs::{self, Opening, StorageError};
 use super::leader_epochs;
+use super::lock::Turn;
 use super::log_dir::LogDir;
 use super::meta_properties::{self, MetaProperties};
 use super::names::{DirKind, PartitionDirName, SegmentFileKind, TopicNameError, check_topic_name, segment_file_name};
@@ -84,13 +85,15 @@ pub fn log_dir(dir: &Path, cluster_id: &str, node_id: i32, directory_id: Uuid) -
     if path.exists() {
         return Err(CreateError::Exists { path });
     }
-    let new = !dir.exists();
-    std::fs::create_dir_all(dir).map_err(|error| StorageError::new(dir, error))?;
+    fs::create_dirs(dir)?;
+    // Two that make the same one: the second finds it made.
+    let turn = Turn::at(dir)?;
+    turn.take()?;
+    if path.exists() {
+        return Err(CreateError::Exists { path });
+    }
     let meta = MetaProperties::V1 { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
     fs::replace_atomic(&path, meta.to_text().as_bytes())?;
-    if new {
-        fs::sync_dir(fs::parent_of(dir))?;
-    }
     Ok(())
 }
 
@@ -123,32 +126,51 @@ pub fn check_topic(dir: &LogDir, topic: &str, topic_id: Option<Uuid>) -> Result<
 ///
 /// The caller has checked the topic ([`check_topic`]) and holds the log directory's lock.
 pub fn partition(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
-    let path = dir.join(partition.to_string());
-    if path.exists() {
-        return Err(CreateError::Exists { path });
+    partitions(dir, std::slice::from_ref(partition), topic_id)?;
+    Ok(dir.join(partition.to_string()))
+}
+
+/// As [`partition`], for several of one topic: they get their names together, when all are whole.
+pub fn partitions(dir: &Path, partitions: &[TopicPartition], topic_id: Uuid) -> Result<(), CreateError> {
+    let paths: Vec<PathBuf> = partitions.iter().map(|partition| dir.join(partition.to_string())).collect();
+    if let Some(path) = paths.iter().find(|path| path.exists()) {
+        return Err(CreateError::Exists { path: path.clone() });
     }
+    let unfinished = partitions.iter().map(|partition| unfinished(dir, partition, topic_id));
+    let unfinished: Vec<PathBuf> = unfinished.collect::<Result<_, _>>()?;
+    for (from, to) in unfinished.iter().zip(&paths) {
+        fs::rename(from, to)?;
+    }
+    fs::sync_dir(dir)?;
+    Ok(())
+}
+
+/// Makes all files of a partition in a directory that a broker removes.
+fn unfinished(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
     let unique: String = random_uuid()
-        .map_err(|error| StorageError::new(&path, error))?
+        .map_err(|error| StorageError::new(dir, error))?
         .0
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let unfinished = dir.join(PartitionDirName::suffixed(partition, DirKind::Delete, &unique).to_string());
-    std::fs::create_dir(&unfinished).map_err(|error| StorageError::new(&unfinished, error))?;
+    fs::create_dir(&unfinished)?;
     let file = |name: &str, bytes: &[u8]| {
         let path = unfinished.join(name);
-        let written = std::fs::write(&path, bytes).and_then(|()| std::fs::File::open(&path)?.sync_all());
+        let written = fs::open_to_write(&path, Opening::Emptied).and_then(|file| {
+            fs::write_at(&file, &path, bytes, 0)?;
+            fs::sync_file(&file, &path)
+        });
         written.map_err(|error| StorageError::new(path, error))
     };
     for kind in [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex] {
         file(&segment_file_name(Offset::ZERO, kind), b"")?;
     }
     file(leader_epochs::FILE_NAME, b"")?;
-    file(partition_metadata::FILE_NAME, partition_metadata::to_text(topic_id).as_bytes())?;
-    fs::sync_dir(&unfinished)?;
-    std::fs::rename(&unfinished, &path).map_err(|error| StorageError::new(&path, error))?;
-    fs::sync_dir(dir)?;
-    Ok(path)
+    // Whole or not there: a broker reads it in a directory to be deleted too, and does not start over half of one.
+    let metadata = unfinished.join(partition_metadata::FILE_NAME);
+    fs::replace_atomic(&metadata, partition_metadata::to_text(topic_id).as_bytes())?;
+    Ok(unfinished)
 }
 
 #[cfg(test)]

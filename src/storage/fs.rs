@@ -6,10 +6,14 @@
 //!
 //! A small file is written by [`replace_atomic`]: after a crash at any moment it holds its old bytes or
 //! its new ones. A name is on disk once [`sync_dir`] of its directory came back.
+//!
+//! Every change of a file that has to survive something goes through here. Under test each one is noted, so that
+//! a loss of power can be played through at any moment (`storage::power_loss`).
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -19,6 +23,8 @@ use super::index::txn::TxnIndexError;
 use super::leader_epochs::LeaderEpochError;
 use super::meta_properties::MetaPropertiesError;
 use super::partition_metadata::PartitionMetadataError;
+#[cfg(test)]
+use super::power_loss::journal;
 use super::producer_state::SnapshotError;
 use super::quorum_state::QuorumStateError;
 use super::writer::Durability;
@@ -138,17 +144,104 @@ pub fn replace_atomic(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     replace(path, bytes, Durability::Synced)
 }
 
-/// As [`replace_atomic`]; with [`Durability::Buffered`] without waiting for the disk, so that only the end of
-/// this process leaves the file whole.
+/// As [`replace_atomic`]; with [`Durability::Buffered`] the old bytes may come back when power is lost.
+///
+/// Never a part of the new ones: a broker does not start over half a checkpoint.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
     let temporary = temporary_of(path);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        if durability == Durability::Synced { file.sync_all() } else { Ok(()) }
+    let written = open_to_write(&temporary, Opening::Emptied).and_then(|file| {
+        write_at(&file, &temporary, bytes, 0)?;
+        sync_file(&file, &temporary)
     });
     written.map_err(|error| StorageError::new(&temporary, error))?;
-    std::fs::rename(&temporary, path).map_err(|error| StorageError::new(path, error))?;
+    rename(&temporary, path)?;
     if durability == Durability::Synced { sync_dir(parent_of(path)) } else { Ok(()) }
+}
+
+/// What of a file must be there before it is opened for writing, and what then is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// It is there.
+    Existing,
+    /// Made if it is missing.
+    Kept,
+    /// Made if it is missing, else without its bytes.
+    Emptied,
+}
+
+/// Opens a file for reading and writing.
+pub(crate) fn open_to_write(path: &Path, opening: Opening) -> io::Result<File> {
+    #[cfg(test)]
+    let was_there = path.exists();
+    let (create, truncate) = (opening != Opening::Existing, opening == Opening::Emptied);
+    let file = File::options().read(true).write(true).create(create).truncate(truncate).open(path)?;
+    #[cfg(test)]
+    journal::opened(path, was_there, truncate);
+    Ok(file)
+}
+
+/// Writes to `file`, which is at `path`.
+pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(test)]
+    journal::check(path)?;
+    file.write_all_at(bytes, at)?;
+    #[cfg(test)]
+    journal::wrote(path, at, bytes);
+    let _ = path;
+    Ok(())
+}
+
+/// Makes `file`, which is at `path`, longer or shorter.
+pub(crate) fn set_len(file: &File, path: &Path, len: u64) -> io::Result<()> {
+    file.set_len(len)?;
+    #[cfg(test)]
+    journal::set_len(path, len);
+    let _ = path;
+    Ok(())
+}
+
+/// Waits until the bytes and the length of `file`, which is at `path`, are on disk.
+///
+/// After an error nothing is known of what was written before, and a second attempt may come back without one.
+pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    journal::check(path)?;
+    file.sync_data()?;
+    #[cfg(test)]
+    journal::synced(path);
+    let _ = path;
+    Ok(())
+}
+
+/// Gives a file or directory another name.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
+    std::fs::rename(from, to).map_err(|error| StorageError::new(to, error))?;
+    #[cfg(test)]
+    journal::renamed(from, to);
+    Ok(())
+}
+
+/// Makes a directory and those it is in, each name on disk when it returns; those that are there are left alone.
+pub(crate) fn create_dirs(dir: &Path) -> Result<(), StorageError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(dir);
+    create_dirs(parent)?;
+    match create_dir(dir) {
+        // Someone else made it since.
+        Err(_) if dir.is_dir() => {}
+        done => done?,
+    }
+    sync_dir(parent)
+}
+
+/// Makes a directory; its name is on disk after [`sync_dir`] of the one it is in.
+pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
+    std::fs::create_dir(dir).map_err(|error| StorageError::new(dir, error))?;
+    #[cfg(test)]
+    journal::made_dir(dir);
+    Ok(())
 }
 
 fn temporary_of(path: &Path) -> PathBuf {
@@ -164,14 +257,22 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
 
 /// Waits until what was created, renamed or removed in `dir` is on disk.
 pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StorageError::new(dir, error))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StorageError::new(dir, error))?;
+    #[cfg(test)]
+    journal::synced_dir(dir);
+    Ok(())
 }
 
 /// Removes a file; that it is not there is fine.
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), StorageError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::new(path, error)),
-        _ => Ok(()),
+        Ok(()) => {
+            #[cfg(test)]
+            journal::removed(path);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::new(path, error)),
     }
 }
 

@@ -35,6 +35,8 @@ pub mod meta_properties;
 pub mod names;
 pub mod partition;
 pub mod partition_metadata;
+#[cfg(test)]
+mod power_loss;
 pub mod producer_state;
 pub mod producer_states;
 pub mod properties;

@@ -326,12 +326,15 @@ impl<'a> Lanes<'a> {
     fn create(&mut self, name: &str, id: crate::types::Uuid, ui: &mut Ui) -> anyhow::Result<()> {
         let topic = self.target.topic(name, self.args)?.clone();
         let count = i32::try_from(topic.count.get()).unwrap_or(i32::MAX);
-        for partition in 0..count {
-            let Some(dir) = topic.dir_of(partition) else { continue };
+        for dir in 0..self.target.dirs.len() {
+            let here = (0..count).filter(|partition| topic.dir_of(*partition) == Some(dir));
+            let here: Vec<TopicPartition> = here.map(|partition| TopicPartition::new(name, partition)).collect();
+            if here.is_empty() {
+                continue;
+            }
             self.open_session(dir, ui)?;
             if let Some(session) = self.sessions[dir].as_mut() {
-                let made = session.create_partition(&TopicPartition::new(name, partition), id);
-                made.map_err(|error| create_problem(&error))?;
+                session.create_partitions(&here, id).map_err(|error| create_problem(&error))?;
             }
         }
         self.target.made(name);

@@ -11,7 +11,9 @@ use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::PartitionCount;
 use crate::storage::create::{self, CreateError};
 use crate::storage::fs::StorageError;
+use crate::storage::lock;
 use crate::storage::log_dir::LogDir;
+use crate::storage::meta_properties;
 use crate::storage::names::DirKind;
 use crate::types::{TopicPartition, Uuid};
 
@@ -52,12 +54,16 @@ impl Target {
     pub fn find(args: &ProduceArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Target> {
         let dirs = global.log_dirs()?;
         if args.create.is_some() {
-            for dir in dirs.iter().filter(|dir| !dir.exists()) {
+            for dir in dirs.iter().filter(|dir| is_unmade(dir)) {
                 if args.dry_run {
                     ui.note(&format!("would make the log directory {}", dir.display()));
                     continue;
                 }
-                make_log_dir(dir, args).map_err(|error| create_problem(&error))?;
+                match make_log_dir(dir, args) {
+                    // By another run, since it was looked at.
+                    Err(CreateError::Exists { .. }) => continue,
+                    made => made.map_err(|error| create_problem(&error))?,
+                }
                 ui.note(&format!("made the log directory {}", dir.display()));
             }
         }
@@ -159,6 +165,14 @@ impl Target {
             topic.missing = None;
         }
     }
+}
+
+/// Whether a log directory is still to be made: it is not there, or a run that made it ended before it was whole.
+fn is_unmade(dir: &std::path::Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else { return !dir.exists() };
+    let temporary = format!("{}.tmp", meta_properties::FILE_NAME);
+    let mut names = entries.map_while(Result::ok).map(|entry| entry.file_name());
+    names.all(|name| name == temporary.as_str() || name == lock::FILE_NAME)
 }
 
 fn make_log_dir(dir: &std::path::Path, args: &ProduceArgs) -> Result<(), CreateError> {

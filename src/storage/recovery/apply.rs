@@ -1,13 +1,13 @@
 //! Making a plan's changes, so that a crash in between leaves a directory that recovers to the same end.
 //!
 //! Segments behind a cut go before the cut is made, the last one first: after a crash the damage that
-//! condemned them is still there to condemn the rest. Nothing is written for a log before it is cut.
+//! condemned them is still there to condemn the rest. Nothing is written for a log before it is cut. Each step is
+//! on disk before the next one is begun.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::{Change, Changes, Plan};
-use crate::storage::fs::{self, StorageError};
+use crate::storage::fs::{self, Opening, StorageError};
 
 impl Plan {
     /// Makes the changes; on disk when it returns.
@@ -18,7 +18,13 @@ impl Plan {
         if self.changes.is_empty() {
             return Ok(());
         }
-        for change in self.changes.in_order() {
+        let mut before: Option<u8> = None;
+        for (step, change) in self.changes.in_steps() {
+            // A name that comes back when power is lost must not meet what came after it.
+            if before.is_some_and(|before| before != step) {
+                fs::sync_dir(&self.dir)?;
+            }
+            before = Some(step);
             change.make()?;
         }
         fs::sync_dir(&self.dir)
@@ -31,7 +37,13 @@ impl Changes {
     }
 
     fn in_order(&self) -> impl Iterator<Item = &Change> {
-        [&self.early, &self.dropped, &self.cut, &self.written, &self.removed].into_iter().flatten()
+        self.in_steps().map(|(_, change)| change)
+    }
+
+    /// Every change, with the number of the step it belongs to.
+    fn in_steps(&self) -> impl Iterator<Item = (u8, &Change)> {
+        let steps = [&self.stale, &self.early, &self.swapped, &self.dropped, &self.cut, &self.written, &self.removed];
+        (0..).zip(steps).flat_map(|(step, changes)| changes.iter().map(move |change| (step, change)))
     }
 
     pub(crate) fn describe(&self) -> Vec<String> {
@@ -43,11 +55,11 @@ impl Change {
     fn make(&self) -> Result<(), StorageError> {
         match self {
             Change::Remove(path) => fs::remove_if_present(path),
-            Change::Rename { from, to } => std::fs::rename(from, to).map_err(|error| StorageError::new(from, error)),
+            Change::Rename { from, to } => fs::rename(from, to),
             Change::Cut { path, len } => {
-                let cut = File::options().write(true).open(path).and_then(|file| {
-                    file.set_len(*len)?;
-                    file.sync_all()
+                let cut = fs::open_to_write(path, Opening::Existing).and_then(|file| {
+                    fs::set_len(&file, path, *len)?;
+                    fs::sync_file(&file, path)
                 });
                 cut.map_err(|error| StorageError::new(path, error))
             }

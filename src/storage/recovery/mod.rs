@@ -223,8 +223,12 @@ pub enum LoadError {
 /// What happens to files, in the order it happens.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// Left-overs of an interrupted cleaning: removed or put in place, in this order.
+    /// Replacements of an interrupted split, which count only while its unfinished ones are there: removed first.
+    pub stale: Vec<Change>,
+    /// Left-overs of deletion and of an interrupted cleaning, and what its result replaces: removed.
     pub early: Vec<Change>,
+    /// The result of a cleaning that was finished: put in place.
+    pub swapped: Vec<Change>,
     /// Segments that go, as `.deleted`; the last ones first.
     pub dropped: Vec<Change>,
     /// Logs that are cut.

@@ -204,7 +204,7 @@ impl Model<'_> {
             } else if is(&name, FileState::Swap) {
                 match (state_of(&name), min_cleaned) {
                     (Some((offset, ..)), Some(min)) if offset >= min => {
-                        self.changes.early.push(Change::Remove(path));
+                        self.changes.stale.push(Change::Remove(path));
                     }
                     (Some((_, kind, _)), _) => swaps.push((name, path, kind)),
                     // Kafka takes the offset of every such file.
@@ -252,7 +252,7 @@ impl Model<'_> {
         }
         for (name, path, _) in swaps {
             let plain = name.strip_suffix(FileState::Swap.suffix()).unwrap_or(&name).to_owned();
-            self.changes.early.push(Change::Rename { from: path.clone(), to: self.dir.join(&plain) });
+            self.changes.swapped.push(Change::Rename { from: path.clone(), to: self.dir.join(&plain) });
             self.files.insert(plain, path);
         }
         Ok(())

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::Durability;
 use super::config::LogConfig;
-use super::segment::{Incoming, SegmentWriter, WRITE_BYTES};
+use super::segment::{self, Incoming, SegmentWriter, WRITE_BYTES};
 use crate::batch::builder::BatchBuf;
 use crate::batch::walk::{Stop, Walker};
 use crate::batch::{BatchError, ENTRY_OVERHEAD, Frame};
@@ -107,7 +107,8 @@ pub struct LogWriter {
     /// Base offsets of the segments before the active one.
     older: Vec<Offset>,
     active: SegmentWriter,
-    /// Base offsets of segments that were rolled, by us or by another process, and are not yet known to be on disk.
+    /// Base offsets of older segments that are not yet known to be on disk: rolled by us or by another process, or left
+    /// by a session that ended by force.
     ///
     /// Not their open files: a log that is never synced rolls more often than a process may have files.
     rolled: Vec<Offset>,
@@ -138,13 +139,18 @@ impl LogWriter {
     ) -> Result<LogWriter, StorageError> {
         let mut older: Vec<Offset> = plan.segments.iter().map(|(base, _)| *base).collect();
         let base = older.pop().unwrap_or(plan.log_start);
+        // What the recovery found whole may still be in the kernel's memory alone (`UnifiedLog.flush` takes every
+        // segment from the recovery point on).
+        let ends = older.iter().skip(1).chain([&base]);
+        let rolled = older.iter().zip(ends).filter(|(_, end)| **end > plan.recovery_point);
+        let rolled = rolled.map(|(base, _)| *base).collect();
         Ok(LogWriter {
             active: SegmentWriter::open(&plan.dir, base, &config, now_ms)?,
             dir: plan.dir,
             config,
             durability,
             older,
-            rolled: Vec::new(),
+            rolled,
             epochs: plan.epochs,
             producers: plan.producers,
             pending: Pending::new(Origin::Client, TransactionVersion::V0),
@@ -214,6 +220,11 @@ impl LogWriter {
     /// Whether something was appended since it was opened.
     pub const fn has_appended(&self) -> bool {
         self.appended
+    }
+
+    /// Notes that something was appended by the writer whose place this one takes.
+    pub(crate) const fn goes_on(&mut self, has_appended: bool) {
+        self.appended |= has_appended;
     }
 
     /// Appends one batch as the partition's leader does: it gets the next offsets and `epoch`.
@@ -402,10 +413,15 @@ impl LogWriter {
             return Ok(());
         }
         self.active.become_inactive()?;
+        if self.durability == Durability::Synced {
+            // Before there is a next one: a recovery takes no notice of records that are missing between two
+            // segments, nor does a rerun that goes by the producer's last sequence.
+            self.active.sync_log()?;
+        }
         let next = SegmentWriter::create(&self.dir, base, &self.config, now_ms)?;
         let before = std::mem::replace(&mut self.active, next).base();
         self.older.push(before);
-        // One may wait for the disk while the next one fills; a hundred may not.
+        // Its indexes may wait for the disk while the next one fills; those of a hundred may not.
         if self.durability == Durability::Synced {
             self.sync_rolled()?;
         }
@@ -415,8 +431,9 @@ impl LogWriter {
     }
 
     fn sync_rolled(&mut self) -> Result<(), StorageError> {
+        // What fails stays: nothing is on disk because it was tried once.
         while let Some(base) = self.rolled.last() {
-            SegmentWriter::sync_files(&self.dir, *base)?;
+            segment::sync_closed(&self.dir, *base)?;
             self.rolled.pop();
         }
         Ok(())
@@ -505,6 +522,7 @@ impl LogWriter {
             return Ok(false);
         }
         let mut last = self.active.base();
+        // What the open segment holds, and what is taken in.
         let mut largest = self.active.index().largest();
         for base in bases {
             let path = self.dir.join(segment_file_name(base, SegmentFileKind::Log));

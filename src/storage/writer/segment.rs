@@ -4,16 +4,15 @@
 //! beside us, and a recovery after us, may find a log ahead of its indexes, never the other way round.
 //! Unlike a broker we do not give index files their full size in advance: a crash leaves no padding.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::config::LogConfig;
 use crate::batch::BatchError;
 use crate::batch::walk::{Stop, Walker};
 use crate::storage::file_source::FileSource;
-use crate::storage::fs::{self, StorageError};
+use crate::storage::fs::{self, Opening, StorageError};
 use crate::storage::index::build::{IndexBuilder, IndexError, IndexedBatch};
 use crate::storage::index::offset::{self, OffsetEntry, OffsetIndex};
 use crate::storage::index::time::{self, TimeEntry, TimeIndex};
@@ -69,28 +68,28 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn open(path: PathBuf, options: &OpenOptions) -> Result<OpenFile, StorageError> {
-        let file = options.open(&path).map_err(|error| StorageError::new(&path, error))?;
+    fn open(path: PathBuf, opening: Opening) -> Result<OpenFile, StorageError> {
+        let file = fs::open_to_write(&path, opening).map_err(|error| StorageError::new(&path, error))?;
         let len = file.metadata().map_err(|error| StorageError::new(&path, error))?.len();
         Ok(OpenFile { file, path, len })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         if !bytes.is_empty() {
-            self.file.write_all_at(bytes, self.len).map_err(|error| self.error(error))?;
+            fs::write_at(&self.file, &self.path, bytes, self.len).map_err(|error| self.error(error))?;
             self.len += bytes.len() as u64;
         }
         Ok(())
     }
 
     fn cut(&mut self, len: u64) -> Result<(), StorageError> {
-        self.file.set_len(len).map_err(|error| self.error(error))?;
+        fs::set_len(&self.file, &self.path, len).map_err(|error| self.error(error))?;
         self.len = len;
         Ok(())
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.file.sync_data().map_err(|error| self.error(error))
+        fs::sync_file(&self.file, &self.path).map_err(|error| self.error(error))
     }
 
     fn error(&self, error: io::Error) -> StorageError {
@@ -103,9 +102,12 @@ impl SegmentWriter {
     pub fn create(dir: &Path, base: Offset, config: &LogConfig, now_ms: TimestampMs) -> Result<Self, StorageError> {
         let path = |kind| dir.join(segment_file_name(base, kind));
         fs::remove_if_present(&path(SegmentFileKind::TxnIndex))?;
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true);
-        let mut log = OpenFile::open(path(SegmentFileKind::Log), &options)?;
+        // Indexes first, their names on disk before the log has one: a broker recovers a segment without an index
+        // when it opens it, before those in front of it, and does not start if one of them is damaged.
+        let offset_index = OpenFile::open(path(SegmentFileKind::OffsetIndex), Opening::Emptied)?;
+        let time_index = OpenFile::open(path(SegmentFileKind::TimeIndex), Opening::Emptied)?;
+        fs::sync_dir(dir)?;
+        let mut log = OpenFile::open(path(SegmentFileKind::Log), Opening::Emptied)?;
         if config.preallocate {
             log.cut(u64::from(config.segment_bytes))?;
             log.len = 0;
@@ -113,8 +115,8 @@ impl SegmentWriter {
         Ok(SegmentWriter {
             base,
             log,
-            offset_index: OpenFile::open(path(SegmentFileKind::OffsetIndex), &options)?,
-            time_index: OpenFile::open(path(SegmentFileKind::TimeIndex), &options)?,
+            offset_index,
+            time_index,
             txn_index: path(SegmentFileKind::TxnIndex),
             pending: Vec::new(),
             index: IndexBuilder::new(base, config.index_limits()),
@@ -159,11 +161,9 @@ impl SegmentWriter {
         now_ms: TimestampMs,
     ) -> Result<(Self, Position), StorageError> {
         let path = |kind| dir.join(segment_file_name(base, kind));
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        let log = OpenFile::open(path(SegmentFileKind::Log), File::options().read(true).write(true))?;
-        let mut offset_index = OpenFile::open(path(SegmentFileKind::OffsetIndex), &options)?;
-        let mut time_index = OpenFile::open(path(SegmentFileKind::TimeIndex), &options)?;
+        let log = OpenFile::open(path(SegmentFileKind::Log), Opening::Existing)?;
+        let mut offset_index = OpenFile::open(path(SegmentFileKind::OffsetIndex), Opening::Kept)?;
+        let mut time_index = OpenFile::open(path(SegmentFileKind::TimeIndex), Opening::Kept)?;
         // What is no whole entry is cut at the latest when a broker closes the file; before we add any.
         for (file, entry) in [(&mut offset_index, offset::ENTRY_LEN), (&mut time_index, time::ENTRY_LEN)] {
             let odd = file.len % entry as u64;
@@ -314,9 +314,7 @@ impl SegmentWriter {
         }
         if !self.aborted.is_empty() {
             let bytes: Vec<u8> = self.aborted.iter().flat_map(AbortedTxn::to_bytes).collect();
-            let mut options = File::options();
-            options.write(true).create(true).truncate(false);
-            OpenFile::open(self.txn_index.clone(), &options)?.append(&bytes)?;
+            OpenFile::open(self.txn_index.clone(), Opening::Kept)?.append(&bytes)?;
             self.aborted.clear();
             self.unsynced = true;
         }
@@ -331,20 +329,6 @@ impl SegmentWriter {
         self.log.sync()
     }
 
-    /// Waits until the files of a segment that no one writes any more are on disk: the log, then its indexes.
-    pub fn sync_files(dir: &Path, base: Offset) -> Result<(), StorageError> {
-        for kind in
-            [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex, SegmentFileKind::TxnIndex]
-        {
-            let path = dir.join(segment_file_name(base, kind));
-            match File::open(&path).and_then(|file| file.sync_data()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && kind != SegmentFileKind::Log => {}
-                synced => synced.map_err(|error| StorageError::new(path, error))?,
-            }
-        }
-        Ok(())
-    }
-
     /// Waits until log and indexes are on disk, in this order.
     pub fn sync(&mut self) -> Result<(), StorageError> {
         self.write_out()?;
@@ -354,9 +338,7 @@ impl SegmentWriter {
         self.log.sync()?;
         self.offset_index.sync()?;
         self.time_index.sync()?;
-        if let Ok(file) = File::open(&self.txn_index) {
-            file.sync_data().map_err(|error| StorageError::new(&self.txn_index, error))?;
-        }
+        sync_if_present(&self.txn_index)?;
         self.unsynced = false;
         Ok(())
     }
@@ -426,7 +408,7 @@ impl SegmentWriter {
         let len = TxnIndex::new(self.base, &bytes).len_truncated_to(offset);
         let len = len.map_err(|error| StorageError::new(&self.txn_index, error))?;
         if let Some(len) = len {
-            let mut file = OpenFile::open(self.txn_index.clone(), File::options().write(true))?;
+            let mut file = OpenFile::open(self.txn_index.clone(), Opening::Existing)?;
             file.cut(len as u64)?;
         }
         Ok(())
@@ -445,6 +427,20 @@ impl SegmentWriter {
             }
         }
         Ok(largest)
+    }
+}
+
+/// Waits until all files of a segment that is not open are on disk.
+pub(crate) fn sync_closed(dir: &Path, base: Offset) -> Result<(), StorageError> {
+    let kinds =
+        [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex, SegmentFileKind::TxnIndex];
+    kinds.into_iter().try_for_each(|kind| sync_if_present(&dir.join(segment_file_name(base, kind))))
+}
+
+fn sync_if_present(path: &Path) -> Result<(), StorageError> {
+    match File::open(path).and_then(|file| fs::sync_file(&file, path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StorageError::new(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! 1. A session takes Kafka's lock on the directory, shared ([`DirLock`]): no broker starts meanwhile, none
 //!    runs. This, and every change of the directory's own files, happens in a turn at the log directory.
-//! 2. Before the first byte of a partition changes, `.kafka_cleanshutdown` is put aside: it becomes
+//! 2. Before the first byte of a partition changes, or the first partition of an empty directory is made, `.kafka_cleanshutdown` is put aside: it becomes
 //!    `.kafka_cleanshutdown.logdir`, whose first line counts the sessions that rely on it. A broker that starts
 //!    after a crash finds no marker and recovers; a plain file of another name it ignores.
 //! 3. A partition is appended to in a turn at its directory. A session that is alone keeps its turns; as soon
@@ -143,6 +143,8 @@ pub struct AppendSession {
     looked: (TimestampMs, bool),
     /// The marker is aside, and counts this session.
     begun: bool,
+    /// A file could not be written or synced: of what came before, nothing can be promised any more.
+    failed: bool,
     logs: BTreeMap<TopicPartition, Slot>,
     events: Vec<Event>,
     write_back: Option<WriteBack>,
@@ -184,6 +186,7 @@ impl AppendSession {
             created: BTreeSet::new(),
             looked: (TimestampMs::MIN, false),
             begun: false,
+            failed: false,
             logs: BTreeMap::new(),
             events: Vec::new(),
             write_back,
@@ -229,9 +232,21 @@ impl AppendSession {
         self.end_turns_if_not_alone(now_ms)?;
         let turn = Turn::at(&dir)?;
         turn.take()?;
-        let log = self.recover(&dir, partition, self.clean && self.first, now_ms)?;
+        let clean = self.clean && self.first && self.is_alone_in_writing()?;
+        let log = self.recover(&dir, partition, clean, now_ms)?;
         self.logs.insert(partition.clone(), Slot { turn, held: true, log, written_back: 0 });
         Ok(())
+    }
+
+    /// Whether no one else has begun to write since the session started, but for those that ended in good order.
+    ///
+    /// Asked in a turn at a partition: who begins later finds it open.
+    fn is_alone_in_writing(&self) -> Result<bool, StorageError> {
+        if self.dir.join(clean_shutdown::FILE_NAME).exists() {
+            return Ok(true);
+        }
+        let aside = Aside::read(&self.dir.join(ASIDE))?;
+        Ok(aside.is_some_and(|aside| aside.sessions == u64::from(self.begun)))
     }
 
     fn recover(
@@ -241,7 +256,7 @@ impl AppendSession {
         clean: bool,
         now_ms: TimestampMs,
     ) -> Result<LogWriter, SessionError> {
-        let checkpoints = self.checkpoints(partition);
+        let checkpoints = self.checkpoints(partition)?;
         let mut options = LoadOptions {
             clean,
             recovery_point: checkpoints.recovery_point.unwrap_or(Offset::ZERO),
@@ -270,19 +285,28 @@ impl AppendSession {
                 self.events.push(Event::Recovered { dir: dir.to_owned(), segments, changes });
             }
         }
-        if !losses.is_empty() {
+        if checkpoints.recovery_point.is_some_and(|stored| stored > plan.recovery_point) {
             // What is appended now takes the place of what is gone: the old recovery point must not vouch for it.
+            self.begin()?;
             self.turn.take()?;
             let lowered = self.write_checkpoint(RECOVERY_POINT, [(partition, Some(plan.recovery_point))].into_iter());
             self.turn.end()?;
             lowered?;
+        }
+        if !losses.is_empty() {
             self.events.push(Event::Lost { dir: dir.to_owned(), losses });
         }
         Ok(LogWriter::open(plan, self.options.config, self.options.durability, now_ms)?)
     }
 
-    fn checkpoints(&self, partition: &TopicPartition) -> Checkpoints {
-        self.at_start.checkpoints(&PartitionDirName::live(partition.clone()))
+    /// As they are now: another session may have lowered them since this one started.
+    fn checkpoints(&self, partition: &TopicPartition) -> Result<Checkpoints, StorageError> {
+        let stored = |name: &str| -> Result<Option<Offset>, StorageError> {
+            // One that cannot be read is noticed when the session starts, and counts as empty.
+            Ok(checkpoint::read(&self.dir.join(name)).ok().and_then(|stored| stored.get(partition)))
+        };
+        let at_start = self.at_start.checkpoints(&PartitionDirName::live(partition.clone()));
+        Ok(Checkpoints { recovery_point: stored(RECOVERY_POINT)?, log_start: stored(LOG_START)?, ..at_start })
     }
 
     /// Puts the marker of a clean shutdown aside, on disk, before anything changes.
@@ -292,8 +316,8 @@ impl AppendSession {
         }
         self.turn.take()?;
         let done = self.put_marker_aside();
+        self.begun = done.is_ok();
         self.turn.end()?;
-        self.begun = true;
         done
     }
 
@@ -326,10 +350,22 @@ impl AppendSession {
 
     /// Makes a partition, empty: see [`create::partition`].
     pub fn create_partition(&mut self, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
+        self.create_partitions(std::slice::from_ref(partition), topic_id)?;
+        Ok(self.dir.join(partition.to_string()))
+    }
+
+    /// Makes partitions of a topic, empty: see [`create::partitions`].
+    pub fn create_partitions(&mut self, partitions: &[TopicPartition], topic_id: Uuid) -> Result<(), CreateError> {
+        if self.is_new {
+            // Before there is a partition: whoever comes next counts itself in.
+            self.begin()?;
+        }
         self.turn.take()?;
-        let made = create::partition(&self.dir, partition, topic_id);
+        let made = create::partitions(&self.dir, partitions, topic_id);
         self.turn.end()?;
-        self.created.insert(partition.clone());
+        if made.is_ok() {
+            self.created.extend(partitions.iter().cloned());
+        }
         made
     }
 
@@ -360,6 +396,32 @@ impl AppendSession {
     }
 
     fn in_turn<T>(
+        &mut self,
+        partition: &TopicPartition,
+        now_ms: TimestampMs,
+        append: impl FnOnce(&mut LogWriter) -> Result<T, StorageError>,
+    ) -> Result<T, SessionError> {
+        self.check()?;
+        let done = self.try_in_turn(partition, now_ms, append);
+        self.failed |= matches!(done, Err(SessionError::Storage(_)));
+        done
+    }
+
+    /// An error if a file could not be written or synced before.
+    fn check(&self) -> Result<(), StorageError> {
+        if self.failed {
+            let text = "an earlier write or sync has failed; the directory is left for a recovery";
+            return Err(StorageError::new(&self.dir, std::io::Error::other(text)));
+        }
+        Ok(())
+    }
+
+    fn noting<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
+        self.failed |= done.is_err();
+        done
+    }
+
+    fn try_in_turn<T>(
         &mut self,
         partition: &TopicPartition,
         now_ms: TimestampMs,
@@ -412,26 +474,39 @@ impl AppendSession {
         let dir = slot.log.dir().to_owned();
         let log = self.recover(&dir, partition, false, now_ms)?;
         if let Some(slot) = self.logs.get_mut(partition) {
+            let has_appended = slot.log.has_appended();
             slot.log = log;
+            slot.log.goes_on(has_appended);
         }
         Ok(())
     }
 
     /// Lets others at every partition: before a wait of unknown length. Everything is with the kernel then.
     pub fn end_turns(&mut self) -> Result<(), StorageError> {
-        self.logs.values_mut().filter(|slot| slot.held).try_for_each(Slot::end_turn)
+        self.check()?;
+        let done = self.logs.values_mut().filter(|slot| slot.held).try_for_each(Slot::end_turn);
+        self.noting(done)
     }
 
     /// Hands everything to the kernel.
     pub fn write_out(&mut self) -> Result<(), StorageError> {
+        self.check()?;
         self.pending_bytes = 0;
-        self.logs.values_mut().try_for_each(|slot| slot.log.write_out())
+        let done = self.logs.values_mut().try_for_each(|slot| slot.log.write_out());
+        self.noting(done)
     }
 
     /// Waits until everything appended so far is on disk, one wait for all partitions.
     ///
-    /// After an error the session must not be used: a second attempt may report success for lost data.
+    /// After an error nothing more can be done with the session: a second attempt could report success for data
+    /// that the first one lost.
     pub fn flush(&mut self) -> Result<(), StorageError> {
+        self.check()?;
+        let done = self.flush_all();
+        self.noting(done)
+    }
+
+    fn flush_all(&mut self) -> Result<(), StorageError> {
         if let Some(write_back) = &mut self.write_back {
             write_back.wait()?;
         }
@@ -461,8 +536,10 @@ impl AppendSession {
 
     /// Ends the session: logs closed, checkpoints written, and, where that is true, the directory marked clean.
     ///
-    /// With [`Durability::Synced`] everything is on disk when this returns.
+    /// With [`Durability::Synced`] everything is on disk when this returns. After a write or sync that failed it
+    /// does none of this, and fails.
     pub fn close(mut self, now_ms: TimestampMs) -> Result<Vec<Event>, SessionError> {
+        self.check()?;
         if let Some(write_back) = &mut self.write_back {
             write_back.wait()?;
         }
@@ -490,7 +567,11 @@ impl AppendSession {
     }
 
     fn write_checkpoints(&self) -> Result<(), StorageError> {
-        let logs = || self.logs.iter().map(|(partition, slot)| (partition, &slot.log));
+        // Of the others it knows what they were, not what they are.
+        let logs = || {
+            let logs = self.logs.iter().filter(|(_, slot)| slot.log.has_appended());
+            logs.map(|(partition, slot)| (partition, &slot.log))
+        };
         // What is not known to be on disk keeps its old recovery point.
         if self.options.durability == Durability::Synced {
             self.write_checkpoint(RECOVERY_POINT, logs().map(|(p, log)| (p, Some(log.recovery_point()))))?;
@@ -516,7 +597,7 @@ impl AppendSession {
             return Ok(());
         }
         let text = checkpoint::to_text(updated.entries().iter().map(|(partition, offset)| (partition, *offset)));
-        fs::replace(&path, text.as_bytes(), self.options.durability)
+        fs::replace_atomic(&path, text.as_bytes())
     }
 
     fn put_marker_back(&mut self) -> Result<(), StorageError> {
