@@ -169,9 +169,12 @@ impl AppendSession {
         let lock = DirLock::shared(dir)?;
         let at_start = LogDir::open(dir)?;
         let first = lock.others()?.is_none();
-        let marker_is_back = first && end_left_over(dir)?;
+        if first {
+            // Of a session that ended by force. If the marker is gone too, the directory is not clean.
+            fs::remove_if_present(&dir.join(ASIDE))?;
+        }
         let is_new = at_start.partitions().next().is_none();
-        let clean = at_start.clean_shutdown().is_some() || marker_is_back || is_new || dir.join(ASIDE).exists();
+        let clean = at_start.clean_shutdown().is_some() || is_new || dir.join(ASIDE).exists();
         turn.end()?;
         let write_back = (options.durability == Durability::Synced).then(WriteBack::start);
         Ok(AppendSession {
@@ -604,36 +607,22 @@ impl AppendSession {
         let (marker_path, aside_path) = (self.dir.join(clean_shutdown::FILE_NAME), self.dir.join(ASIDE));
         let Some(aside) = Aside::read(&aside_path)? else { return Ok(()) };
         let left = aside.sessions.saturating_sub(u64::from(self.begun));
-        let alone = self.lock.others()?.is_none();
         // What this session wrote may not be on disk.
         let unsure = self.begun && self.options.durability != Durability::Synced;
-        match (unsure, alone) {
-            (false, true) if left == 0 => {
+        let alone = self.lock.others()?.is_none();
+        match (unsure, left) {
+            // Whoever holds the lock now has ended and is about to let it go, or has not begun, and will put the marker
+            // aside again.
+            (false, 0) => {
                 fs::replace_atomic(&marker_path, &aside.marker)?;
                 fs::remove_if_present(&aside_path)?;
             }
-            (false, false) => Aside { sessions: left, ..aside }.write(&aside_path)?,
+            (false, _) if !alone => Aside { sessions: left, ..aside }.write(&aside_path)?,
             // Or another session did not come to its end: a recovery has to look.
-            (true, _) | (false, true) => fs::remove_if_present(&aside_path)?,
+            _ => fs::remove_if_present(&aside_path)?,
         }
         fs::sync_dir(&self.dir)
     }
-}
-
-/// What sessions left behind that ended by force, while no one is in the directory: `true` when the last one that
-/// wrote had ended in good order, and its marker is back.
-fn end_left_over(dir: &Path) -> Result<bool, StorageError> {
-    let path = dir.join(ASIDE);
-    let Some(aside) = Aside::read(&path)? else {
-        fs::remove_if_present(&path)?;
-        return Ok(false);
-    };
-    if aside.sessions == 0 {
-        fs::replace_atomic(&dir.join(clean_shutdown::FILE_NAME), &aside.marker)?;
-    }
-    fs::remove_if_present(&path)?;
-    fs::sync_dir(dir)?;
-    Ok(aside.sessions == 0)
 }
 
 impl Slot {
