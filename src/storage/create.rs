@@ -138,7 +138,8 @@ pub fn partitions(dir: &Path, partitions: &[TopicPartition], topic_id: Uuid) -> 
     }
     let unfinished = partitions.iter().map(|partition| unfinished(dir, partition, topic_id));
     let unfinished: Vec<PathBuf> = unfinished.collect::<Result<_, _>>()?;
-    for (from, to) in unfinished.iter().zip(&paths) {
+    // The highest first: after a crash in between the number of partitions can still be told, and the rest be made.
+    for (from, to) in unfinished.iter().zip(&paths).rev() {
         fs::rename(from, to)?;
     }
     fs::sync_dir(dir)?;

@@ -232,6 +232,26 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_topic_that_was_half_made_is_completed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    assert_eq!(produce(dir, &["-t", "t", "--create", "4", "-p", "3"], b"x\n").0, 0);
+    let id = std::fs::read(dir.join("t-3/partition.metadata")).unwrap();
+    for partition in ["t-0", "t-1"] {
+        std::fs::remove_dir_all(dir.join(partition)).unwrap();
+    }
+    let (code, _, stderr) = produce(dir, &["-t", "t", "--create", "4", "-p", "0"], b"y\n");
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("made 2 more of topic 't' with 4 partitions"), "{stderr}");
+    for partition in 0..4 {
+        assert_eq!(std::fs::read(dir.join(format!("t-{partition}/partition.metadata"))).unwrap(), id);
+    }
+    // Another number than it has is no reason to change it.
+    assert_eq!(produce(dir, &["-t", "t", "--create", "9"], b"z\n").0, 0);
+    assert!(!dir.join("t-8").exists());
+}
+
+#[test]
 fn a_held_directory_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();

@@ -26,7 +26,7 @@ use crate::storage::recovery::{self, LoadOptions, Loss};
 use crate::storage::writer::log::{Appended, Refusal};
 use crate::storage::writer::session::{Event, SessionError};
 use crate::storage::writer::{AppendSession, LogConfig, SessionOptions};
-use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
+use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition, Uuid};
 
 /// Uncompressed bytes at which a batch is full, however well it compresses.
 const UNCOMPRESSED_MAX: usize = 512 << 10;
@@ -273,11 +273,12 @@ impl<'a> Lanes<'a> {
             tally: LaneTally::new(tp.clone()),
         };
         if self.args.dry_run {
-            lane.dry_next = self.look_at(&tp, dir, known.missing.is_some(), ui)?;
+            let missing = known.missing.as_ref().is_some_and(|(absent, _)| absent.contains(&partition));
+            lane.dry_next = self.look_at(&tp, dir, missing, ui)?;
         } else {
             self.open_session(dir, ui)?;
-            if let Some(id) = known.missing {
-                self.create(&name, id, ui)?;
+            if let Some((absent, id)) = &known.missing {
+                self.create(&name, absent, *id, ui)?;
             }
             let now_ms = self.now_ms;
             let producer = self.producer;
@@ -322,13 +323,12 @@ impl<'a> Lanes<'a> {
         Ok(())
     }
 
-    /// Makes the partitions of a topic that is missing, all of them.
-    fn create(&mut self, name: &str, id: crate::types::Uuid, ui: &mut Ui) -> anyhow::Result<()> {
+    /// Makes the partitions of a topic that are missing.
+    fn create(&mut self, name: &str, absent: &[i32], id: Uuid, ui: &mut Ui) -> anyhow::Result<()> {
         let topic = self.target.topic(name, self.args)?.clone();
-        let count = i32::try_from(topic.count.get()).unwrap_or(i32::MAX);
         for dir in 0..self.target.dirs.len() {
-            let here = (0..count).filter(|partition| topic.dir_of(*partition) == Some(dir));
-            let here: Vec<TopicPartition> = here.map(|partition| TopicPartition::new(name, partition)).collect();
+            let here = absent.iter().filter(|partition| topic.dir_of(**partition) == Some(dir));
+            let here: Vec<TopicPartition> = here.map(|partition| TopicPartition::new(name, *partition)).collect();
             if here.is_empty() {
                 continue;
             }
@@ -338,7 +338,10 @@ impl<'a> Lanes<'a> {
             }
         }
         self.target.made(name);
-        ui.note(&format!("made topic '{name}' with {count} partition{}, id {id}", if count == 1 { "" } else { "s" }));
+        let count = topic.count.get();
+        let plural = if count == 1 { "" } else { "s" };
+        let made = if absent.len() < count as usize { format!("made {} more of", absent.len()) } else { "made".into() };
+        ui.note(&format!("{made} topic '{name}' with {count} partition{plural}, id {id}"));
         if self.target.has_metadata_log {
             ui.warning(
                 Problem::new("notice", format!("the cluster's metadata does not know topic '{name}': a broker puts its partitions aside as stray"))

@@ -39,7 +39,7 @@ pub struct Topic {
     /// Which of the log directories holds a partition, by number.
     dirs: BTreeMap<i32, usize>,
     /// Partitions to be made, and the id to make them with.
-    pub missing: Option<Uuid>,
+    pub missing: Option<(Vec<i32>, Uuid)>,
 }
 
 impl Topic {
@@ -129,7 +129,12 @@ impl Target {
 
     /// Notes a topic to be made, one partition after the other in the directory that has the fewest.
     fn plan_topic(&mut self, name: &str, count: i32, args: &ProduceArgs) -> anyhow::Result<()> {
-        if self.topics.contains_key(name) {
+        let known = self.topics.get(name);
+        let mut dirs = known.map(|topic| topic.dirs.clone()).unwrap_or_default();
+        // A run that ended by force while it made them left the first ones out.
+        let absent: Vec<i32> = (0..count).filter(|partition| !dirs.contains_key(partition)).collect();
+        let is_other = known.is_some_and(|topic| topic.count.get() != count.unsigned_abs());
+        if absent.is_empty() || is_other {
             return Ok(());
         }
         let mut id = args.topic_id;
@@ -149,13 +154,12 @@ impl Target {
         let Some(partitions) = partitions else {
             return Err(Problem::usage("a topic has at least one partition").into());
         };
-        let mut dirs = BTreeMap::new();
-        for partition in 0..count {
+        for partition in &absent {
             let fewest = (0..held.len()).min_by_key(|at| held[*at]).unwrap_or_default();
             held[fewest] += 1;
-            dirs.insert(partition, fewest);
+            dirs.insert(*partition, fewest);
         }
-        self.topics.insert(name.to_owned(), Topic { count: partitions, dirs, missing: Some(id) });
+        self.topics.insert(name.to_owned(), Topic { count: partitions, dirs, missing: Some((absent, id)) });
         Ok(())
     }
 
