@@ -868,7 +868,8 @@ fn written(root: &Path, seed: u64) -> PathBuf {
         if run != 3 && !sequence.is_empty() {
             args.extend(["--producer-id", &producer]);
         } else if run == 5 {
-            args.push("--idempotent");
+            // As large as those of --idempotent, and the same for every run.
+            args.extend(["--producer-id", "4611686018427387999"]);
         }
         produce(&data, &args, lines.as_bytes(), count);
     }

@@ -8,6 +8,7 @@ use logdir::batch::compression::Compressor;
 use logdir::storage::create;
 use logdir::storage::index::offset::OffsetIndex;
 use logdir::storage::index::time::TimeIndex;
+use logdir::storage::lock::DirLock;
 use logdir::storage::writer::{AppendSession, Appended, Durability, LogConfig, SessionOptions};
 use logdir::types::{Offset, TopicPartition};
 
@@ -99,4 +100,33 @@ fn a_log_that_is_never_synced_keeps_no_files_open() {
     let logs = std::fs::read_dir(dir.path().join("t-0")).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(logs.filter(|path| path.extension().is_some_and(|kind| kind == "log")).count(), 200);
     assert!(fds < 100, "{fds} open files");
+}
+
+/// The one that ended last saw the lock of the one before it, which it had not let go yet, and left the marker to it.
+#[test]
+fn the_marker_comes_back_also_beside_a_lock_about_to_be_let_go() {
+    let dir = made();
+    let marker = dir.path().join(".kafka_cleanshutdown");
+    std::fs::write(&marker, r#"{"version":0,"brokerEpoch":7}"#).unwrap();
+    let config = LogConfig::default();
+    let mut two = [0, 1].map(|_| session(dir.path(), Durability::Synced, config));
+    two.iter_mut().for_each(|session| append(session, NOW_MS, NOW_MS));
+    assert!(!marker.exists());
+    let lock = DirLock::shared(dir.path()).unwrap();
+    for (left, session) in two.into_iter().enumerate() {
+        session.close(NOW_MS).unwrap();
+        assert_eq!(marker.exists(), left == 1, "the last one puts it back");
+    }
+    drop(lock);
+    assert_eq!(std::fs::read_to_string(&marker).unwrap(), r#"{"version":0,"brokerEpoch":7}"#);
+    // One that has not begun puts it aside again.
+    let mut early = session(dir.path(), Durability::Synced, config);
+    let mut late = session(dir.path(), Durability::Synced, config);
+    append(&mut early, NOW_MS, NOW_MS + 10);
+    early.close(NOW_MS).unwrap();
+    assert!(marker.exists());
+    append(&mut late, NOW_MS, NOW_MS + 20);
+    assert!(!marker.exists());
+    late.close(NOW_MS).unwrap();
+    assert!(marker.exists());
 }

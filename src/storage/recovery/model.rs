@@ -35,7 +35,7 @@ pub(super) struct ModelSegment {
     offset_index: Content,
     time_index: Content,
     txn_index: Content,
-    /// Known after it was recovered: one above its last batch.
+    /// Known after it was recovered, where its offsets are in order: one above its last batch.
     next_offset: Option<Offset>,
 }
 
@@ -332,11 +332,16 @@ impl Model<'_> {
                 // With the segment in its place: where snapshots are taken depends on the last ones.
                 let producers = self.producers_at(base)?;
                 let Some(mut segment) = self.segments.remove(&base) else { continue };
+                // What was cut while it was loaded, for want of an index, does not count: Kafka keeps what follows.
+                let loaded_len = segment.len;
                 let outcome = self.recover_segment(&mut segment, RebuildReason::Unflushed, producers)?;
                 let cut = match outcome {
                     Ok(stop) => {
-                        self.note_cut(&segment, stop)?;
-                        segment.len < segment.disk_len
+                        let cut = segment.len < loaded_len;
+                        if cut {
+                            self.note_cut(&segment, stop)?;
+                        }
+                        cut
                     }
                     Err(IndexError::OffsetOrder { .. }) => {
                         let reason = outcome.err();
@@ -350,7 +355,7 @@ impl Model<'_> {
                                 next_offset: base,
                             });
                         }
-                        segment.disk_len > 0
+                        loaded_len > 0
                     }
                     Err(reason) => return Err(LoadError::Index { path: segment.log, reason }),
                 };
@@ -417,6 +422,7 @@ impl Model<'_> {
         let mut builder = IndexBuilder::new(segment.base, self.options.config.index_limits());
         let mut aborted: Vec<AbortedTxn> = Vec::new();
         let mut next = segment.base;
+        let mut in_order = true;
         let mut walker = Walker::new(segment.source()?);
         let stop = loop {
             let step = walker.step().map_err(|error| StorageError::new(&segment.log, error))?;
@@ -440,6 +446,7 @@ impl Model<'_> {
                 }
                 Err(error) => return Ok(Err(error)),
             }
+            in_order &= last_offset >= next && frame.base_offset().unwrap_or(last_offset) >= next;
             next = last_offset.next();
             if let Frame::Batch(batch) = &frame {
                 let epoch = batch.leader_epoch();
@@ -463,7 +470,8 @@ impl Model<'_> {
         if segment.txn_index != Content::Missing || !aborted.is_empty() {
             segment.txn_index = self.content(&segment.txn_index, aborted)?;
         }
-        segment.next_offset = Some(next);
+        // Where offsets go back, which only the index would have noticed, Kafka ends where the new index leads.
+        segment.next_offset = in_order.then_some(next);
         self.take_snapshot(&mut producers);
         Ok(Ok(stop))
     }

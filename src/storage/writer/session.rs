@@ -524,14 +524,16 @@ impl AppendSession {
         let left = aside.sessions.saturating_sub(1);
         let alone = self.lock.others()?.is_none();
         let synced = self.options.durability == Durability::Synced;
-        match (synced, alone) {
-            (true, true) if left == 0 => {
+        match (synced, left) {
+            // Whoever holds the lock now has ended and is about to let it go, or has not begun, and will put the
+            // marker aside again.
+            (true, 0) => {
                 fs::replace_atomic(&marker_path, &aside.marker)?;
                 fs::remove_if_present(&aside_path)?;
             }
-            (true, false) => Aside { sessions: left, ..aside }.write(&aside_path)?,
+            (true, _) if !alone => Aside { sessions: left, ..aside }.write(&aside_path)?,
             // Something may not be on disk, or a session did not come to its end: a recovery has to look.
-            (false, _) | (true, true) => fs::remove_if_present(&aside_path)?,
+            _ => fs::remove_if_present(&aside_path)?,
         }
         fs::sync_dir(&self.dir)
     }
