@@ -563,8 +563,10 @@ impl AppendSession {
             self.write_checkpoints()?;
         }
         self.put_marker_back()?;
+        // In the turn: whoever ends next must not find this one here, and leave the marker to it.
+        drop(self.lock);
         self.turn.end()?;
-        Ok(std::mem::take(&mut self.events))
+        Ok(self.events)
     }
 
     fn write_checkpoints(&self) -> Result<(), StorageError> {
