@@ -44,6 +44,21 @@ struct Tally {
     not_made: usize,
 }
 
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.kills += other.kills;
+        self.ended_before += other.ended_before;
+        self.reported += other.reported;
+        self.there += other.there;
+        self.torn += other.torn;
+        self.torn_by_us += other.torn_by_us;
+        self.refused += other.refused;
+        self.reruns += other.reruns;
+        self.two_at_once += other.two_at_once;
+        self.not_made += other.not_made;
+    }
+}
+
 /// One kill: a directory, what was sent to it and what came back.
 struct Scene {
     temp: tempfile::TempDir,
@@ -398,6 +413,19 @@ fn one(fsync: &'static str, seed: u64, tally: &mut Tally) {
             assert_eq!(marked, fsync != "never", "{label}: the marker");
         }
     }
+    if !makes && scene.random.u8(0..3) == 0 {
+        // Two at once, both in good order: they took turns, and the last one says that all is well.
+        let input = scene.input(if scene.large { 6 } else { 200 });
+        let runs: Vec<Run> =
+            input.chunks(input.len() / 2).map(|half| Run::start(scene.command(&[]), half.to_vec(), None)).collect();
+        for run in runs {
+            let (code, reported, stderr) = run.end();
+            assert_eq!(code, Some(0), "{label}: {stderr}");
+            scene.note(reported);
+        }
+        scene.verify("after two in good order");
+        assert_eq!(scene.dir().join(".kafka_cleanshutdown").exists(), fsync != "never", "{label}: the marker");
+    }
     let state_file = scene.temp.path().join("state");
     let mut more = if makes { vec!["--create", &create] } else { Vec::new() };
     match (state, scene.random.bool()) {
@@ -462,6 +490,9 @@ fn one(fsync: &'static str, seed: u64, tally: &mut Tally) {
     }
 }
 
+/// Several at a time: most of the time goes by in waiting for the disk.
+const AT_A_TIME: u64 = 3;
+
 fn kills(fsync: &'static str, share: u64) {
     let mut tally = Tally::default();
     match number("LOGDIR_CRASH_SEED") {
@@ -470,11 +501,24 @@ fn kills(fsync: &'static str, share: u64) {
             let kills = (number("LOGDIR_CRASH_KILLS").unwrap_or(200) + share) / 3;
             let start = fastrand::u64(..1 << 40);
             println!("--fsync {fsync}: seeds from {start}");
-            // One that ended before it was killed does not count.
-            let mut seeds = start..;
-            while (tally.kills as u64) < kills {
-                one(fsync, seeds.next().unwrap(), &mut tally);
-            }
+            let some = |worker: u64| {
+                let mut tally = Tally::default();
+                let mut seeds = (start + worker..).step_by(usize::try_from(AT_A_TIME).unwrap());
+                // One that ended before it was killed does not count.
+                while (tally.kills as u64) < (kills + worker) / AT_A_TIME {
+                    one(fsync, seeds.next().unwrap(), &mut tally);
+                }
+                tally
+            };
+            std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..AT_A_TIME).map(|worker| scope.spawn(move || some(worker))).collect();
+                for worker in workers {
+                    match worker.join() {
+                        Ok(done) => tally += done,
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    }
+                }
+            });
         }
     }
     println!("--fsync {fsync}: {tally:?}");

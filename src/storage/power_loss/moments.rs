@@ -253,3 +253,26 @@ fn a_recovery_point_above_the_log_is_lowered_before_anything_is_appended() {
     drop(session);
     assert_eq!(checkpoint::read(&root.path().join(RECOVERY_POINT)).unwrap().get(&partition), Some(end));
 }
+
+/// Each of two sessions that ended at the same moment found the other one still there, and neither put the marker
+/// back: the lock was given back after the turn in which it was looked for.
+#[test]
+fn one_of_two_sessions_that_end_together_puts_the_marker_back() {
+    let (partition, id) = topic();
+    for round in 0..40 {
+        let root = tempfile::tempdir().unwrap();
+        let mut first = AppendSession::open(root.path(), options()).unwrap();
+        first.create_partition(&partition, id).unwrap();
+        let second = AppendSession::open(root.path(), options()).unwrap();
+        let together = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for session in [first, second] {
+                scope.spawn(|| {
+                    together.wait();
+                    session.close(1_000).unwrap();
+                });
+            }
+        });
+        assert!(root.path().join(".kafka_cleanshutdown").exists(), "round {round}");
+    }
+}
