@@ -220,16 +220,18 @@ fn a_log_that_another_session_left_is_not_trusted() {
 
 /// A session that had nothing to write was the last one in the directory, and the marker stayed aside.
 #[test]
-fn the_last_session_puts_the_marker_back_though_it_wrote_nothing() {
+fn the_last_session_that_wrote_puts_the_marker_back_beside_an_idle_one() {
     let (partition, id) = topic();
     let root = tempfile::tempdir().unwrap();
     let mut writer = AppendSession::open(root.path(), options()).unwrap();
     writer.create_partition(&partition, id).unwrap();
     writer.append(&partition, &mut batch(None), 1_000).unwrap();
-    let idle = AppendSession::open(root.path(), options()).unwrap();
+    let mut idle = AppendSession::open(root.path(), options()).unwrap();
     writer.close(1_001).unwrap();
-    assert!(!root.path().join(".kafka_cleanshutdown").exists(), "someone is there who could still write");
-    idle.close(1_002).unwrap();
+    assert!(root.path().join(".kafka_cleanshutdown").exists());
+    idle.append(&partition, &mut batch(None), 1_002).unwrap();
+    assert!(!root.path().join(".kafka_cleanshutdown").exists(), "it puts the marker aside before it writes");
+    idle.close(1_003).unwrap();
     assert!(root.path().join(".kafka_cleanshutdown").exists());
 }
 
