@@ -101,6 +101,8 @@ pub struct Lanes<'a> {
     lines: Vec<u8>,
     /// Records left out on request.
     pub skipped: u64,
+    /// Something was appended.
+    has_stored: bool,
     /// Why the record last refused cannot be stored.
     reason: String,
     /// Every record has something to be looked at: an offset, a sequence, a timestamp it must have.
@@ -142,6 +144,7 @@ impl<'a> Lanes<'a> {
             formatter: format.map(|format| (Formatter::new(format, ui.time_text()), Decompressor::default())),
             lines: Vec::new(),
             skipped: 0,
+            has_stored: false,
             reason: String::new(),
             is_particular: args.keep_offsets || producer.is_some() || args.timestamps_from_input,
             uncompressed_max: UNCOMPRESSED_MAX.max(usize::try_from(args.batch_size).unwrap_or(usize::MAX)),
@@ -480,6 +483,7 @@ impl<'a> Lanes<'a> {
 
     fn append(&mut self, sealed: Sealed, ui: &mut Ui) -> anyhow::Result<()> {
         let Sealed { lane: number, uncompressed_bytes, records, mut builder, batch } = sealed;
+        let stored = self.has_stored;
         let lane = &mut self.lanes[number];
         let mut batch = batch.map_err(|error| Problem::new("bad_input", format!("{}: {error}", lane.partition)))?;
         let codec = self.args.compression.codec();
@@ -494,7 +498,14 @@ impl<'a> Lanes<'a> {
                 for event in session.take_events() {
                     tell(&event, ui);
                 }
-                appended.map_err(|error| session_problem(&error))?
+                appended.map_err(|error| {
+                    let problem = session_problem(&error);
+                    // "Refused" says that nothing was changed.
+                    if stored && problem.ends_with() == Outcome::Refused {
+                        return problem.outcome(Outcome::Findings);
+                    }
+                    problem
+                })?
             }
             None => dry_append(lane, batch.view(), self.args.keep_offsets),
         };
@@ -503,6 +514,7 @@ impl<'a> Lanes<'a> {
                 let size = batch.bytes().len() as u64;
                 lane.tally.stored(first, last, records, size, uncompressed_bytes as u64);
                 self.uncommitted += size;
+                self.has_stored = true;
                 if self.args.dry_run {
                     batch.assign(first, batch.view().leader_epoch());
                 }
