@@ -14,7 +14,7 @@ use crate::types::{LeaderEpoch, ProducerId, TimestampMs, TopicPartition, Uuid};
 
 /// Small enough that a few appends roll.
 fn config() -> LogConfig {
-    LogConfig { segment_bytes: 700, index_interval_bytes: 150, ..LogConfig::default() }
+    LogConfig { segment_bytes: 500, index_interval_bytes: 150, ..LogConfig::default() }
 }
 
 /// Records with their offsets.
@@ -43,7 +43,7 @@ struct History {
 impl History {
     fn new(seed: u64) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
-        let root = tempfile::tempdir().unwrap();
+        let root = scratch();
         journal::begin(&root.path().join("data"));
         std::fs::create_dir(root.path().join("data")).unwrap();
         History {
@@ -105,7 +105,9 @@ impl History {
     }
 
     fn append(&mut self, session: &mut AppendSession) {
-        let partition = self.random.choice(Self::partitions()).unwrap();
+        // One more often than the others, so that it rolls under everyone's hands.
+        let number = if self.random.u8(0..10) < 6 { 0 } else { self.random.usize(0..3) };
+        let partition = Self::partitions()[number].clone();
         let now_ms = self.tick();
         self.known.closed = false;
         if !self.known.made.contains(&partition) {
@@ -197,8 +199,10 @@ impl History {
 
     /// Two sessions that take turns.
     fn sessions_side_by_side(&mut self) {
+        // In peace all wait for the disk, and end in good order.
+        let peace = self.random.bool();
         let mut sessions: Vec<(AppendSession, Durability)> = Vec::new();
-        for _ in 0..self.random.usize(6..24) {
+        for _ in 0..self.random.usize(6..36) {
             for (session, _) in &mut sessions {
                 session.end_turns().unwrap();
             }
@@ -212,12 +216,13 @@ impl History {
                         session.close(self.now_ms).unwrap();
                     }
                 }
-                1 if sessions.len() > number => {
+                1 if sessions.len() > number && !peace => {
                     let (session, _) = sessions.swap_remove(number);
                     self.forget_pending(session);
                 }
                 _ if sessions.len() <= number => {
-                    let durability = if self.random.u8(0..4) == 0 { Durability::Buffered } else { Durability::Synced };
+                    let buffered = !peace && self.random.u8(0..4) == 0;
+                    let durability = if buffered { Durability::Buffered } else { Durability::Synced };
                     let session = self.open(durability);
                     sessions.push((session, durability));
                 }
@@ -228,12 +233,16 @@ impl History {
         for (session, _) in &mut sessions {
             session.end_turns().unwrap();
         }
-        let in_good_order = self.random.bool();
+        let in_good_order = peace || self.random.bool();
         for (session, durability) in sessions {
             match durability {
                 Durability::Synced if in_good_order => self.close(session, false),
                 _ => self.forget_pending(session),
             }
+        }
+        if peace {
+            self.known.closed = !self.known.made.is_empty();
+            self.mark();
         }
     }
 
@@ -264,7 +273,7 @@ impl History {
     fn lose_power(self, of_each: usize) -> Tally {
         let dir = self.dir();
         let ops = journal::end(&dir);
-        let start = tempfile::tempdir().unwrap();
+        let start = scratch();
         let mut disk = Disk::of(start.path());
         let mut random = self.random;
         let mut tally = Tally { operations: ops.len(), ..Tally::default() };
@@ -290,7 +299,7 @@ impl History {
                 ways.truncate(1);
             }
             for keep in ways {
-                let left = tempfile::tempdir().unwrap();
+                let left = scratch();
                 disk.crash(left.path(), keep, &mut random);
                 tally.crashes += 1;
                 tally.clean += usize::from(left.path().join(".kafka_cleanshutdown").exists());
@@ -348,6 +357,11 @@ fn reopen(dir: &Path, known: &Known, seed: u64) {
     session.close(2_000_002).unwrap();
     known.closed = false;
     verdict::of(dir, &known, config()).unwrap_or_else(|broken| panic!("LOGDIR_POWER_SEED={seed}: reopened: {broken}"));
+}
+
+/// In memory where there is such a place: what a disk keeps is decided here, and not by one.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn list(dir: &Path) -> String {

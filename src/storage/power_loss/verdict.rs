@@ -7,13 +7,16 @@ use crate::batch::Frame;
 use crate::batch::compression::Decompressor;
 use crate::batch::walk::Walker;
 use crate::storage::file_source::FileSource;
+use crate::storage::index;
+use crate::storage::index::offset::OffsetIndex;
+use crate::storage::index::time::{TimeEntry, TimeIndex};
 use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::{DirKind, SegmentFileKind, segment_file_name};
 use crate::storage::recovery::{self, LoadOptions, Plan};
 use crate::storage::writer::LogConfig;
 use crate::storage::{partition, partition_metadata};
-use crate::types::{Offset, ProducerId, TopicPartition, Uuid};
+use crate::types::{NO_TIMESTAMP, Offset, ProducerId, TopicPartition, Uuid};
 
 /// What was done so far, as far as it matters for what may and what must be there.
 #[derive(Debug, Clone, Default)]
@@ -147,6 +150,13 @@ fn one(dir: &Path, partition: &TopicPartition, options: &LoadOptions, known: &Kn
     if options.clean && !(full.losses.is_empty() && plan.losses.is_empty()) {
         return Err(format!("{partition}: marked clean, and damaged: {:?}", full.losses));
     }
+    // What a broker does not look at again has to be right: all, or the segments below the recovery point.
+    for (at, (base, _)) in plan.segments.iter().enumerate() {
+        let end = plan.segments.get(at + 1).map_or(plan.log_end, |(next, _)| *next);
+        if options.clean || end <= options.recovery_point && at + 1 < plan.segments.len() {
+            indexes_are_true(dir, *base)?;
+        }
+    }
     let found = read(&plan, known.gaps)?;
     if found != read(&full, known.gaps)? {
         return Err(format!("{partition}: the broker's records are not those of a full recovery"));
@@ -172,6 +182,37 @@ fn one(dir: &Path, partition: &TopicPartition, options: &LoadOptions, known: &Kn
         plan.producers.producers().map(|state| (state.to_entry().producer_id, state.last_sequence())).collect();
     if sequences != found.sequences {
         return Err(format!("{partition}: last sequences are {sequences:?}, the log's {:?}", found.sequences));
+    }
+    Ok(())
+}
+
+/// Entries of a segment's indexes name batches that are there, and the last time entry the largest timestamp.
+fn indexes_are_true(dir: &Path, base: Offset) -> Result<(), String> {
+    let path = |kind| dir.join(segment_file_name(base, kind));
+    let log = path(SegmentFileKind::Log);
+    let file = std::fs::File::open(&log).map_err(|error| error.to_string())?;
+    let mut walker = Walker::new(FileSource::new(file).unwrap());
+    let (mut positions, mut times, mut largest) = (BTreeMap::new(), BTreeSet::new(), NO_TIMESTAMP);
+    while let Ok(walked) = walker.step().unwrap() {
+        let (last, timestamp) = (walked.frame.last_offset(), walked.frame.max_timestamp_ms());
+        positions.insert(walked.position, last);
+        times.insert((timestamp, last));
+        largest = largest.max(timestamp);
+    }
+    let bytes = index::read(&path(SegmentFileKind::OffsetIndex)).map_err(|error| error.to_string())?;
+    for entry in OffsetIndex::from_file(base, &bytes).entries() {
+        if entry.position().and_then(|position| positions.get(&position)) != Some(&entry.offset) {
+            return Err(format!("{}: no batch for the index entry {entry:?}", log.display()));
+        }
+    }
+    let bytes = index::read(&path(SegmentFileKind::TimeIndex)).map_err(|error| error.to_string())?;
+    let entries: Vec<TimeEntry> = TimeIndex::from_file(base, &bytes).entries().collect();
+    if let Some(wrong) = entries.iter().find(|entry| !times.contains(&(entry.timestamp, entry.offset))) {
+        return Err(format!("{}: no batch for the time index entry {wrong:?}", log.display()));
+    }
+    let last = entries.last().map_or(NO_TIMESTAMP, |entry| entry.timestamp);
+    if last != largest {
+        return Err(format!("{}: the last time entry is {last}, the largest timestamp {largest}", log.display()));
     }
     Ok(())
 }
