@@ -109,7 +109,9 @@ impl History {
         let number = if self.random.u8(0..10) < 6 { 0 } else { self.random.usize(0..3) };
         let partition = Self::partitions()[number].clone();
         let now_ms = self.tick();
+        // A session that is about to write puts the marker aside: from here on it may be gone.
         self.known.closed = false;
+        self.mark();
         if !self.known.made.contains(&partition) {
             session.create_partition(&partition, self.known.topic_id.unwrap()).unwrap();
             self.known.made.insert(partition.clone());
