@@ -243,6 +243,11 @@ impl Uuid {
     /// All zero: "no id".
     pub const ZERO: Uuid = Uuid([0; 16]);
 
+    /// Whether no topic has it: zero, or one, which is that of `__cluster_metadata` (`Uuid.RESERVED`).
+    pub const fn is_reserved(&self) -> bool {
+        u128::from_be_bytes(self.0) <= 1
+    }
+
     /// Parses Kafka's text form (`Uuid.fromString`); `None` when it is not 16 bytes of URL-safe base64.
     ///
     /// As in Java the padding, `==`, may be there, and the last four bits, which belong to no byte, may be anything.

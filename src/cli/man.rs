@@ -73,6 +73,27 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-dump-log.sh: the same options; --output kafka gives its text.",
     },
     Page {
+        command: "verify-index",
+        examples: &[
+            ("logdir verify-index data/orders-0", "each index of a partition: exact, equivalent or corrupt"),
+            ("logdir verify-index -d data --json | jq -r 'select(.result==\"corrupt\").path'", "the corrupt ones"),
+            ("logdir verify-index data/orders-0 --rebuild --execute", "make wrong and missing ones again from the log"),
+        ],
+        kafka: "kafka-dump-log.sh --verify-index-only, which exits 0 on a wrong index, and --index-sanity-check.",
+    },
+    Page {
+        command: "verify",
+        examples: &[
+            ("logdir verify -d data", "everything about a log directory"),
+            ("logdir verify -d disk1,disk2 --depth crc", "two of a broker's directories, without opening records"),
+            (
+                "logdir verify -d data --json | jq 'select(.grade==\"loses_data\")'",
+                "the findings that cost records, for a script",
+            ),
+        ],
+        kafka: "No tool of Kafka's; a broker checks little of it at a clean start, and deletes what it finds at another.",
+    },
+    Page {
         command: "partition-of",
         examples: &[
             ("logdir partition-of customer-77 --partitions 12", "where the Java producer sends this key"),

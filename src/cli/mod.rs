@@ -10,6 +10,7 @@ pub mod dump;
 pub mod dump_segment;
 pub mod filter;
 pub mod input;
+pub mod json_row;
 pub mod man;
 pub mod message;
 mod outcome;
@@ -20,6 +21,8 @@ pub mod record_format;
 pub mod size;
 pub mod table;
 pub mod ui;
+pub mod verify;
+pub mod verify_index;
 
 use std::ffi::OsString;
 
@@ -70,6 +73,8 @@ pub enum Command {
     Consume(Box<consume::ConsumeArgs>),
     #[command(alias = "dump")]
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
+    VerifyIndex(verify_index::VerifyIndexArgs),
+    Verify(verify::VerifyArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -109,6 +114,8 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Produce(args) => produce::run(args, global, ui),
         Command::Consume(args) => consume::run(args, global, ui),
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
+        Command::VerifyIndex(args) => verify_index::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Outcome;
 use super::args::{ColorMode, ProgressMode};
+use super::json_row::JsonRow;
 use super::size::SizeStyle;
 use super::table::{ListingStyle, TimeText};
 
@@ -136,20 +137,15 @@ impl Problem {
         Problem::new(code, format!("{error:#}"))
     }
 
-    /// One object, its fields in the order a person wants to read them, which serde_json's map would sort.
     fn json(&self, kind: &str) -> String {
-        let path = self.path.as_ref().map(|path| path.to_string_lossy().into());
-        let fields: [(&str, Option<serde_json::Value>); 7] = [
-            ("type", Some(kind.into())),
-            ("code", Some(self.code.into())),
-            ("path", path),
-            ("position", self.position.map(Into::into)),
-            ("base_offset", self.base_offset.map(Into::into)),
-            ("message", Some(self.message.clone().into())),
-            ("hint", self.hint.clone().map(Into::into)),
-        ];
-        let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("\"{name}\":{}", value?)));
-        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        JsonRow::new(kind)
+            .field("code", self.code)
+            .some("path", self.path.as_ref().map(|path| path.to_string_lossy().into_owned()))
+            .some("position", self.position)
+            .some("base_offset", self.base_offset)
+            .field("message", self.message.clone())
+            .some("hint", self.hint.clone())
+            .finish()
     }
 }
 

@@ -13,7 +13,7 @@ use super::partition::{Checkpoints, Notice, Partition, present};
 use super::{clean_shutdown, clean_shutdown::CleanShutdown};
 
 /// Name of the tiered-storage cache, which is no partition.
-const REMOTE_CACHE: &str = "remote-log-index-cache";
+pub(crate) const REMOTE_CACHE: &str = "remote-log-index-cache";
 
 /// One log directory, as listed at one moment.
 #[derive(Debug, Clone)]

@@ -44,4 +44,5 @@ pub mod quorum_state;
 pub mod reader;
 pub mod recovery;
 pub mod transactions;
+pub mod verify;
 pub mod writer;

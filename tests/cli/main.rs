@@ -9,3 +9,5 @@ mod memory;
 mod partition_of;
 mod produce;
 mod support;
+mod verify;
+mod verify_index;

@@ -201,7 +201,7 @@ fn name_path(
 }
 
 /// Its name says so, or it holds a segment.
-fn is_partition_dir(path: &Path) -> bool {
+pub fn is_partition_dir(path: &Path) -> bool {
     let named = path
         .canonicalize()
         .is_ok_and(|path| path.file_name().is_some_and(|name| PartitionDirName::parse(name).is_ok()));

@@ -132,6 +132,18 @@ pub enum TxnViolation {
     },
 }
 
+impl TxnViolation {
+    /// The entry.
+    pub const fn entry(&self) -> usize {
+        match self {
+            TxnViolation::Version { entry, .. }
+            | TxnViolation::LastOffset { entry, .. }
+            | TxnViolation::FirstOffset { entry, .. }
+            | TxnViolation::LastStable { entry, .. } => *entry,
+        }
+    }
+}
+
 /// Aborted transactions of one segment that matter to a fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
