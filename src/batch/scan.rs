@@ -196,6 +196,8 @@ pub struct Scanner<S> {
     epoch: LeaderEpoch,
     /// Some entry in front was read: what is below the expected offset can be a copy.
     read_any: bool,
+    /// What is expected is what comes next, not a lower bound: nothing in front was jumped over.
+    follows: bool,
     /// One above the last offset of the copies right in front.
     copied_to: Option<Offset>,
     /// Checksum work the search for a way on may still do; keeps crafted files from making it quadratic.
@@ -225,6 +227,7 @@ impl<S: Source> Scanner<S> {
             previous: None,
             epoch: LeaderEpoch::NONE,
             read_any: false,
+            follows: position == Position::ZERO,
             copied_to: None,
             search_budget,
         }
@@ -257,6 +260,7 @@ impl<S: Source> Scanner<S> {
         self.previous = None;
         self.epoch = LeaderEpoch::NONE;
         self.read_any = false;
+        self.follows = position == Position::ZERO;
         self.copied_to = None;
     }
 
@@ -368,6 +372,7 @@ impl<S: Source> Scanner<S> {
             self.expected = Some(span.last.next());
             self.previous = Some((first, span.last));
             self.read_any = true;
+            self.follows = true;
             self.copied_to = None;
             if span.epoch >= self.epoch {
                 self.epoch = span.epoch;
@@ -400,7 +405,7 @@ impl<S: Source> Scanner<S> {
         if named.is_some_and(|base| first < base) {
             return Ok(doubt(None, false));
         }
-        if first > expected {
+        if first > expected && self.follows {
             // A gap is what compaction leaves, unless the entry behind belongs into it.
             let next = self.first_offset_at(behind)?;
             if next.is_some_and(|next| next >= expected && next <= last) {

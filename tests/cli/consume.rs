@@ -610,3 +610,26 @@ fn damage_costs_the_damaged_batch_and_nothing_else() {
         println!("{count} damaged partitions of case 09");
     }
 }
+
+/// The end of a log is found from an index entry on: what stands there follows on batches that were jumped over, and
+/// a copy of the first batch behind it does not make it one out of place. read_committed once ended after that copy.
+#[test]
+fn a_copy_of_the_first_batch_at_the_end_hides_nothing_from_readers_of_committed_records() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("data").display().to_string();
+    let input: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let made =
+        logdir(&["produce", "-d", &dir, "-t", "t", "--create", "1"]).write_stdin(input.clone()).output().unwrap();
+    assert!(made.status.success());
+    let log = temp.path().join("data/t-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let first = usize::try_from(i32::from_be_bytes(bytes[8..12].try_into().unwrap())).unwrap() + 12;
+    bytes.extend_from_within(..first);
+    std::fs::write(&log, bytes).unwrap();
+    for level in ["read_uncommitted", "read_committed"] {
+        let (code, stdout, stderr) = run(&["consume", "-d", &dir, "-t", "t", "--isolation-level", level]);
+        assert_eq!(code, 1, "{level}");
+        assert!(stdout == input, "{level}: {} lines", stdout.lines().count());
+        assert!(stderr.contains("are out of order, expected 20000 or above"), "{level}: {stderr}");
+    }
+}
