@@ -43,5 +43,7 @@ pub mod properties;
 pub mod quorum_state;
 pub mod reader;
 pub mod recovery;
+pub mod restore;
+pub mod swap;
 pub mod transactions;
 pub mod writer;
