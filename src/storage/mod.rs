@@ -44,6 +44,7 @@ pub mod quorum_state;
 pub mod reader;
 pub mod recovery;
 pub mod restore;
+pub mod salvage;
 pub mod swap;
 pub mod transactions;
 pub mod writer;

@@ -1,5 +1,6 @@
 //! From options to a plan for one partition, and the log directory that `--to` names.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Mode, RecoverArgs, open_log_dir, time};
@@ -11,12 +12,15 @@ use crate::storage::clean_shutdown;
 use crate::storage::create::{self, CreateError};
 use crate::storage::fs::{self, StorageError};
 use crate::storage::meta_properties::{self, MetaProperties};
-use crate::storage::names::PartitionDirName;
+use crate::storage::log_dir::LogDir;
+use crate::storage::names::{DirKind, PartitionDirName};
+use crate::storage::partition_metadata;
+use crate::storage::salvage::{self, job::Wishes};
 use crate::storage::partition::{Partition, present};
 use crate::storage::recovery::LoadOptions;
 use crate::storage::restore::{Job, RestoreError, as_kafka};
 use crate::storage::writer::LogConfig;
-use crate::types::Offset;
+use crate::types::{Offset, Uuid};
 
 /// Makes plans as the options say.
 pub struct Planner<'a> {
@@ -34,9 +38,42 @@ impl<'a> Planner<'a> {
         let options = self.load_options(partition, log_dir)?;
         let job = match self.args.mode {
             Mode::Kafka => as_kafka::plan(partition.dir(), &options).map(Job::Kafka),
-            Mode::Salvage | Mode::Merge => return Err(Problem::usage("not yet").into()),
+            Mode::Salvage | Mode::Merge => {
+                let wishes = self.wishes(partition, log_dir, options.log_start)?;
+                salvage::job::plan(partition, wishes).map(|job| Job::Salvage(Box::new(job)))
+            }
         };
         job.map_err(|error| restore_problem(&error).into())
+    }
+
+    fn wishes(&self, partition: &Partition, log_dir: &Path, log_start: Offset) -> anyhow::Result<Wishes> {
+        let name = partition.topic_partition();
+        let mut replicas = Vec::new();
+        for from in &self.args.from {
+            let inside = from.join(name.to_string());
+            let named = from.canonicalize().is_ok_and(|path| path.file_name() == inside.file_name());
+            match (inside.is_dir(), named) {
+                (true, _) => replicas.push(inside),
+                (false, true) => replicas.push(from.clone()),
+                (false, false) => {}
+            }
+        }
+        if self.args.mode == Mode::Merge && replicas.is_empty() {
+            let places: Vec<String> = self.args.from.iter().map(|path| path.display().to_string()).collect();
+            return Err(Problem::new("not_found", format!("{name} not found in {}", places.join(", ")))
+                .hint("name the replica's log directory, or its partition directory, with --from")
+                .into());
+        }
+        Ok(Wishes {
+            config: self.config,
+            log_start,
+            max_batch_bytes: self.args.max_batch_bytes,
+            replicas,
+            to_offset: self.args.to_offset.map(Offset::new),
+            topic_id: self.args.topic_id.or_else(|| id_of_siblings(&name.topic, log_dir)),
+            insist_on_id: self.args.topic_id.is_some(),
+            force: self.args.force,
+        })
     }
 
     /// What a broker would know about the partition when it opens it.
@@ -52,6 +89,16 @@ impl<'a> Planner<'a> {
             config: self.config,
         })
     }
+}
+
+/// The id that other partitions of the topic have beside this one.
+fn id_of_siblings(topic: &str, log_dir: &Path) -> Option<Uuid> {
+    let opened = LogDir::open(log_dir).ok()?;
+    let siblings = opened.partitions().filter(|(name, _)| name.kind == DirKind::Live && name.topic_partition.topic == topic);
+    let ids = siblings.filter_map(|(_, dir)| partition_metadata::read(&dir.join(partition_metadata::FILE_NAME)).ok());
+    let ids: BTreeSet<[u8; 16]> = ids.map(|metadata| metadata.topic_id.0).collect();
+    // Two ids: neither can be believed.
+    ids.first().filter(|_| ids.len() == 1).map(|id| Uuid(*id))
 }
 
 /// The log's settings, of a broker's properties or Kafka's defaults. A topic's own are in no file of a log directory.
@@ -81,6 +128,14 @@ pub fn restore_problem(error: &RestoreError) -> Problem {
         RestoreError::Load(_) => Problem::new("malformed", error.to_string())
             .outcome(Outcome::Failed)
             .hint("keep what is sound of it with: --mode salvage"),
+        RestoreError::Diverged(_) => Problem::new("refused", error.to_string())
+            .outcome(Outcome::Refused)
+            .hint("a follower cuts its log below the offset named and fetches again; merge below it with --to-offset"),
+        RestoreError::TopicId { .. } => Problem::new("topic_id", error.to_string())
+            .outcome(Outcome::Refused)
+            .hint("the directories are of two topics of one name; if they are not, --force"),
+        RestoreError::NotAsPlanned { .. } => Problem::new("error", error.to_string())
+            .hint("the original is as it was; if it was not changed meanwhile, please report this"),
     }
 }
 

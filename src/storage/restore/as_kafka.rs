@@ -127,7 +127,7 @@ pub(super) fn lost(loss: &Loss) -> Lost {
 }
 
 /// Regular files of a partition directory by name, those of this program apart.
-pub(super) fn files_of(dir: &Path) -> Result<Vec<(std::ffi::OsString, PathBuf)>, StorageError> {
+pub(crate) fn files_of(dir: &Path) -> Result<Vec<(std::ffi::OsString, PathBuf)>, StorageError> {
     let error = |error| StorageError::new(dir, error);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(error)? {
@@ -176,7 +176,7 @@ fn why_removed(path: &Path) -> &'static str {
 }
 
 /// What writing a file comes to, in words.
-pub(super) fn written(path: &Path, bytes: &[u8]) -> (Action, String) {
+pub(crate) fn written(path: &Path, bytes: &[u8]) -> (Action, String) {
     let count = |len: usize, what| format!("{} {what}", bytes.len() / len);
     let kind = match path.file_name().map(PartitionFile::parse) {
         Some(PartitionFile::Segment(file)) => Some(file.kind),

@@ -11,14 +11,16 @@
 
 pub mod as_kafka;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::fs::{self, StorageError};
 use super::recovery::LoadError;
 use super::swap::Ends;
-use crate::types::{Offset, Position};
+use super::salvage::job::SalvageJob;
+use super::salvage::{Divergence, MergeError};
+use crate::types::{Offset, Position, Uuid};
 
 /// One change of one file of a partition, as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,8 @@ impl std::fmt::Display for Lost {
 pub enum Job {
     /// As a broker would.
     Kafka(as_kafka::KafkaJob),
+    /// Every sound batch, of replicas too.
+    Salvage(Box<SalvageJob>),
 }
 
 impl Job {
@@ -117,6 +121,7 @@ impl Job {
     pub fn steps(&self) -> Vec<Step> {
         match self {
             Job::Kafka(job) => job.steps(),
+            Job::Salvage(job) => job.steps().to_vec(),
         }
     }
 
@@ -124,6 +129,7 @@ impl Job {
     pub fn losses(&self) -> Vec<Lost> {
         match self {
             Job::Kafka(job) => job.losses().iter().map(as_kafka::lost).collect(),
+            Job::Salvage(job) => job.losses().to_vec(),
         }
     }
 
@@ -131,6 +137,7 @@ impl Job {
     pub fn remarks(&self) -> &[String] {
         match self {
             Job::Kafka(_) => &[],
+            Job::Salvage(job) => job.remarks(),
         }
     }
 
@@ -138,6 +145,7 @@ impl Job {
     pub fn ends(&self) -> Ends {
         match self {
             Job::Kafka(job) => job.ends(),
+            Job::Salvage(job) => job.ends(),
         }
     }
 
@@ -145,6 +153,7 @@ impl Job {
     pub fn build(&self, staging: &Path, sharing: Sharing) -> Result<(), RestoreError> {
         match self {
             Job::Kafka(job) => job.build(staging, sharing),
+            Job::Salvage(job) => job.build(staging, sharing),
         }
     }
 }
@@ -158,6 +167,36 @@ pub enum RestoreError {
     /// A broker would not start over the directory.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A replica is not the same log.
+    #[error(transparent)]
+    Diverged(#[from] Box<Divergence>),
+    /// A replica belongs to another topic, or its id is not the one that was given.
+    #[error("{}: topic id {found}, expected {expected}", path.display())]
+    TopicId {
+        /// Its `partition.metadata`.
+        path: PathBuf,
+        /// The id there.
+        found: Uuid,
+        /// The id it should be.
+        expected: Uuid,
+    },
+    /// The result does not load as it should; it was not put in place.
+    #[error("{}: the result does not load as planned: {what}", path.display())]
+    NotAsPlanned {
+        /// Where it was built.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl From<MergeError> for RestoreError {
+    fn from(error: MergeError) -> RestoreError {
+        match error {
+            MergeError::Storage(error) => error.into(),
+            MergeError::Diverged(divergence) => divergence.into(),
+        }
+    }
 }
 
 /// Takes over a file of the original: by a second name where that is allowed, else as a copy. On disk afterwards.
