@@ -11,14 +11,14 @@ use crate::cli::ui::{Problem, Ui};
 use crate::storage::clean_shutdown;
 use crate::storage::create::{self, CreateError};
 use crate::storage::fs::{self, StorageError};
-use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::log_dir::LogDir;
+use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::names::{DirKind, PartitionDirName};
-use crate::storage::partition_metadata;
-use crate::storage::salvage::{self, job::Wishes};
 use crate::storage::partition::{Partition, present};
+use crate::storage::partition_metadata;
 use crate::storage::recovery::LoadOptions;
 use crate::storage::restore::{Job, RestoreError, as_kafka};
+use crate::storage::salvage::{self, job::Wishes};
 use crate::storage::writer::LogConfig;
 use crate::types::{Offset, Uuid};
 
@@ -94,7 +94,8 @@ impl<'a> Planner<'a> {
 /// The id that other partitions of the topic have beside this one.
 fn id_of_siblings(topic: &str, log_dir: &Path) -> Option<Uuid> {
     let opened = LogDir::open(log_dir).ok()?;
-    let siblings = opened.partitions().filter(|(name, _)| name.kind == DirKind::Live && name.topic_partition.topic == topic);
+    let siblings =
+        opened.partitions().filter(|(name, _)| name.kind == DirKind::Live && name.topic_partition.topic == topic);
     let ids = siblings.filter_map(|(_, dir)| partition_metadata::read(&dir.join(partition_metadata::FILE_NAME)).ok());
     let ids: BTreeSet<[u8; 16]> = ids.map(|metadata| metadata.topic_id.0).collect();
     // Two ids: neither can be believed.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Action, Lost, RestoreError, Sharing, Step, ends_of, take_over};
 use crate::storage::fs::StorageError;
 use crate::storage::index::{offset, time, txn};
-use crate::storage::names::{PartitionFile, SegmentFileKind, segment_file_name};
+use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::recovery::{self, Change, CutReason, LoadOptions, Loss, Plan};
 use crate::storage::swap::Ends;
 use crate::types::{Offset, Position};
@@ -27,7 +27,12 @@ impl KafkaJob {
     pub fn steps(&self) -> Vec<Step> {
         // A broker also writes snapshots again that are as they were.
         let changes = self.plan.changes.in_order().filter(|change| !is_there_already(change));
-        changes.map(|change| self.step(change)).collect()
+        let steps: Vec<Step> = changes.map(|change| self.step(change)).collect();
+        // What it renamed it removes a minute later, and at every start: nothing to put a new directory in place for.
+        if steps.iter().all(|step| step.action == Action::Remove && step.file.ends_with(FileState::Deleted.suffix())) {
+            return Vec::new();
+        }
+        steps
     }
 
     /// What is lost by it.

@@ -17,9 +17,9 @@ use thiserror::Error;
 
 use super::fs::{self, StorageError};
 use super::recovery::LoadError;
-use super::swap::Ends;
 use super::salvage::job::SalvageJob;
 use super::salvage::{Divergence, MergeError};
+use super::swap::Ends;
 use crate::types::{Offset, Position, Uuid};
 
 /// One change of one file of a partition, as a person reads it.

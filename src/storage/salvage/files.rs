@@ -69,7 +69,9 @@ impl Files {
 
     fn open(&self, run: &Run) -> Result<FileSource, StorageError> {
         let path = self.path(run.file);
-        File::open(path).and_then(|file| FileSource::up_to(file, run.end)).map_err(|error| StorageError::new(path, error))
+        File::open(path)
+            .and_then(|file| FileSource::up_to(file, run.end))
+            .map_err(|error| StorageError::new(path, error))
     }
 
     /// Hands every batch of a run to `visit`: what it claims and, with `whole`, all of its bytes, else its header.

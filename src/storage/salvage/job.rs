@@ -191,7 +191,8 @@ impl SalvageJob {
             }
             Some(_) => {}
             None => self.arranged.remarks.push(
-                "the topic's id is not known: a broker sets the directory aside as stray; give it with --topic-id".into(),
+                "the topic's id is not known: a broker sets the directory aside as stray; give it with --topic-id"
+                    .into(),
             ),
         }
         Ok(())
@@ -381,7 +382,8 @@ impl SalvageJob {
             });
         }
         let log = self.dir.join(segment_file_name(segment.base, SegmentFileKind::Log));
-        let is_true = unchanged && index_is_true(segment, kind, &path, &log).map_err(|error| StorageError::new(&path, error))?;
+        let is_true =
+            unchanged && index_is_true(segment, kind, &path, &log).map_err(|error| StorageError::new(&path, error))?;
         Ok(if is_true { Fate::Stays } else { Fate::Written })
     }
 

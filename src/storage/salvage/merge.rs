@@ -206,11 +206,7 @@ impl Comparer<'_> {
 }
 
 impl Files {
-    fn walk_one<T>(
-        &self,
-        run: &Run,
-        visit: &mut dyn FnMut(&Frame<'_>) -> T,
-    ) -> Result<Option<T>, StorageError> {
+    fn walk_one<T>(&self, run: &Run, visit: &mut dyn FnMut(&Frame<'_>) -> T) -> Result<Option<T>, StorageError> {
         let mut answer = None;
         self.walk(run, true, &mut |_, frame| {
             answer = Some(visit(frame));

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::Fact;
 use super::arrange::{Arranged, Arranger, prefix};
 use super::files::{Files, LogFile, fact_of};
-use super::Fact;
 use crate::batch::scan::{Advance, Damage, Depth, Doubt, ScanOptions, Scanner, Source, Step, Tail};
 use crate::batch::view::{CRC_FROM, HEADER_LEN};
 use crate::batch::{Decompressor, Frame, PREFIX_LEN};
@@ -35,8 +35,7 @@ pub fn survey(
     };
     let mut expected: Option<Offset> = None;
     for segment in partition.segments() {
-        let file =
-            LogFile { path: segment.log.clone(), replica, base: segment.base, len: segment.log_len, sound: 0 };
+        let file = LogFile { path: segment.log.clone(), replica, base: segment.base, len: segment.log_len, sound: 0 };
         let number = files.add(file);
         let sound = surveyor
             .log(number, &segment.log, segment.base, segment.log_len, &mut expected)
@@ -74,8 +73,7 @@ impl Surveyor {
         len: u64,
         expected: &mut Option<Offset>,
     ) -> std::io::Result<u64> {
-        let options =
-            ScanOptions { depth: Depth::Crc, base_offset: Some(base), max_batch_bytes: self.max_batch_bytes };
+        let options = ScanOptions { depth: Depth::Crc, base_offset: Some(base), max_batch_bytes: self.max_batch_bytes };
         let source = FileSource::up_to(File::open(path)?, len)?;
         let mut scanner = Scanner::new(source, crate::types::Position::ZERO, options);
         if let Some(expected) = *expected {
