@@ -8,4 +8,5 @@ mod manners;
 mod memory;
 mod partition_of;
 mod produce;
+mod recover;
 mod support;

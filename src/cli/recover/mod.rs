@@ -16,7 +16,7 @@ use crate::storage::lock::{self, DirLock, LockError};
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::partition::Partition;
-use crate::storage::restore::{Job, Sharing};
+use crate::storage::restore::{Job, Sharing, small_files};
 use crate::storage::swap::{self, Interrupted, Staging, SwapError};
 use crate::types::Uuid;
 
@@ -183,7 +183,19 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         }
         let _ = ui.out().send()?;
     }
+    if args.mode != Mode::Kafka && !args.commit && args.to.is_none() {
+        run.small_files(&named_log_dirs(args, &log_dirs), ui)?;
+    }
     run.end(ui)
+}
+
+/// The log directories that are named as such: their own files are looked at too.
+fn named_log_dirs(args: &RecoverArgs, log_dirs: &[PathBuf]) -> Vec<PathBuf> {
+    let is_log_dir = |path: &&PathBuf| {
+        let name = path.canonicalize().ok().and_then(|path| path.file_name().map(PartitionDirName::parse));
+        !name.is_some_and(|name| name.is_ok()) || path.join(crate::storage::meta_properties::FILE_NAME).is_file()
+    };
+    args.paths.iter().filter(is_log_dir).chain(log_dirs).cloned().collect()
 }
 
 struct Run<'a> {
@@ -259,6 +271,30 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Checkpoints and `meta.properties` that cannot be read.
+    fn small_files(&mut self, log_dirs: &[PathBuf], ui: &mut Ui) -> anyhow::Result<()> {
+        for dir in log_dirs {
+            let job = small_files::plan(dir, log_dirs, &self.args.from).map_err(|error| storage_problem(&error))?;
+            for step in job.steps() {
+                self.rows.dir_step(dir, step, ui)?;
+            }
+            self.changed += usize::from(!job.steps().is_empty());
+            if let Some(missing) = job.missing() {
+                self.outcome |= Outcome::Refused;
+                ui.error(
+                    Problem::new("malformed", missing)
+                        .path(dir.join(crate::storage::meta_properties::FILE_NAME))
+                        .outcome(Outcome::Refused)
+                        .hint("name another log directory of the node with a second -d, or format it with the ids: kafka-storage.sh format"),
+                );
+            }
+            if self.args.execute {
+                job.apply().map_err(|error| storage_problem(&error))?;
+            }
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, partition: &Partition, ui: &mut Ui) -> anyhow::Result<()> {
         let kept = partition.dir().join(swap::KEPT);
         if !kept.is_dir() {
@@ -276,6 +312,8 @@ impl Run<'_> {
         self.rows.summary(self.changed, ui)?;
         match (self.changed, self.args.execute, self.args.commit) {
             (0, _, true) => ui.note("no originals are kept"),
+            // What could not be planned has been said.
+            (0, _, false) if self.outcome != Outcome::Done => {}
             (0, _, false) => ui.note("nothing to do"),
             (_, false, true) => ui.note("nothing removed; run again with --commit --execute"),
             (_, false, false) => ui.note("nothing written; run again with --in-place --execute or --to DIR --execute"),

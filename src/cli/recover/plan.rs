@@ -8,7 +8,6 @@ use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::storage_problem;
 use crate::cli::ui::{Problem, Ui};
-use crate::storage::clean_shutdown;
 use crate::storage::create::{self, CreateError};
 use crate::storage::fs::{self, StorageError};
 use crate::storage::log_dir::LogDir;
@@ -20,6 +19,7 @@ use crate::storage::recovery::LoadOptions;
 use crate::storage::restore::{Job, RestoreError, as_kafka};
 use crate::storage::salvage::{self, job::Wishes};
 use crate::storage::writer::LogConfig;
+use crate::storage::{checkpoint, clean_shutdown};
 use crate::types::{Offset, Uuid};
 
 /// Makes plans as the options say.
@@ -39,7 +39,8 @@ impl<'a> Planner<'a> {
         let job = match self.args.mode {
             Mode::Kafka => as_kafka::plan(partition.dir(), &options).map(Job::Kafka),
             Mode::Salvage | Mode::Merge => {
-                let wishes = self.wishes(partition, log_dir, options.log_start)?;
+                let wishes =
+                    self.wishes(partition, log_dir, options.log_start.max(rescued_start(partition, log_dir)))?;
                 salvage::job::plan(partition, wishes).map(|job| Job::Salvage(Box::new(job)))
             }
         };
@@ -89,6 +90,12 @@ impl<'a> Planner<'a> {
             config: self.config,
         })
     }
+}
+
+/// The log start of a checkpoint that cannot be read as one: records that were deleted must not come back.
+fn rescued_start(partition: &Partition, log_dir: &Path) -> Offset {
+    let bytes = fs::read_small(&log_dir.join(checkpoint::LOG_START), fs::CHECKPOINT_BYTES_MAX).unwrap_or_default();
+    checkpoint::rescue(&bytes).get(partition.topic_partition()).unwrap_or(Offset::ZERO)
 }
 
 /// The id that other partitions of the topic have beside this one.

@@ -12,7 +12,7 @@ use crate::storage::partition::Partition;
 use crate::storage::restore::{Job, Step};
 
 const COLUMNS: &[Column] =
-    &[Column::left("PARTITION", 12), Column::left("FILE", 30), Column::left("ACTION", 8), Column::left("DETAIL", 6)];
+    &[Column::left("PARTITION", 20), Column::left("FILE", 30), Column::left("ACTION", 8), Column::left("DETAIL", 6)];
 
 /// Rows of the plan, in the format asked for.
 pub struct Rows {
@@ -76,6 +76,26 @@ impl Rows {
             ("type", json!("step")),
             ("topic", json!(name.topic)),
             ("partition", json!(name.partition)),
+            ("file", json!(step.file)),
+            ("action", json!(step.action.word())),
+            ("bytes_before", json!(step.bytes_before)),
+            ("bytes_after", json!(step.bytes_after)),
+            ("detail", json!(step.detail)),
+        ];
+        self.json(&fields, ui)
+    }
+
+    /// One change of a log directory's own file.
+    pub fn dir_step(&mut self, dir: &Path, step: &Step, ui: &mut Ui) -> anyhow::Result<()> {
+        self.steps += 1;
+        if self.listing.is_some() {
+            return self.row(["-", &step.file, step.action.word(), &step.detail], ui);
+        }
+        let fields = [
+            ("type", json!("step")),
+            ("topic", Value::Null),
+            ("partition", Value::Null),
+            ("dir", json!(dir.to_string_lossy())),
             ("file", json!(step.file)),
             ("action", json!(step.action.word())),
             ("bytes_before", json!(step.bytes_before)),

@@ -10,6 +10,7 @@
 //! [`super::swap`] then puts in its place; nothing here changes a file of the original.
 
 pub mod as_kafka;
+pub mod small_files;
 
 use std::path::{Path, PathBuf};
 
