@@ -193,7 +193,7 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
 fn named_log_dirs(args: &RecoverArgs, log_dirs: &[PathBuf]) -> Vec<PathBuf> {
     let is_log_dir = |path: &&PathBuf| {
         let name = path.canonicalize().ok().and_then(|path| path.file_name().map(PartitionDirName::parse));
-        !name.is_some_and(|name| name.is_ok()) || path.join(crate::storage::meta_properties::FILE_NAME).is_file()
+        name.is_none_or(|name| name.is_err()) || path.join(crate::storage::meta_properties::FILE_NAME).is_file()
     };
     args.paths.iter().filter(is_log_dir).chain(log_dirs).cloned().collect()
 }

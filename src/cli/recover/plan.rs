@@ -37,7 +37,7 @@ impl<'a> Planner<'a> {
     pub fn plan(&self, partition: &Partition, log_dir: &Path, _ui: &mut Ui) -> anyhow::Result<Job> {
         let options = self.load_options(partition, log_dir)?;
         let job = match self.args.mode {
-            Mode::Kafka => as_kafka::plan(partition.dir(), &options).map(Job::Kafka),
+            Mode::Kafka => as_kafka::plan(partition.dir(), &options).map(|job| Job::Kafka(Box::new(job))),
             Mode::Salvage | Mode::Merge => {
                 let wishes =
                     self.wishes(partition, log_dir, options.log_start.max(rescued_start(partition, log_dir)))?;

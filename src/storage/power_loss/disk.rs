@@ -156,8 +156,8 @@ impl Disk {
                 if dir == same {
                     self.dirs[dir].change(Naming::Rename(from, to, node));
                 } else {
-                    // Into another directory: the file system's own journal keeps the two changes together, and a test that
-                    // plays them apart would lose a directory no real one loses. Both are there once either is synced.
+                    // Into another directory: two changes here, of which one may be left. File systems with a journal
+                    // keep them together; nothing that matters may hang on it.
                     self.dirs[dir].change(Naming::Unlink(from, node));
                     self.dirs[same].change(Naming::Link(to, node));
                 }

@@ -112,7 +112,7 @@ impl std::fmt::Display for Lost {
 #[derive(Debug)]
 pub enum Job {
     /// As a broker would.
-    Kafka(as_kafka::KafkaJob),
+    Kafka(Box<as_kafka::KafkaJob>),
     /// Every sound batch, of replicas too.
     Salvage(Box<SalvageJob>),
 }

@@ -128,6 +128,9 @@ fn readable(bytes: &[u8]) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
+    /// The file, other directories of the node, replicas, what comes of it.
+    type Case<'a> = (Option<&'a str>, &'a [&'a tempfile::TempDir], &'a [&'a tempfile::TempDir], Result<i32, &'a str>);
+
     const WHOLE: &str =
         "node.id=1\ndirectory.id=9IeDSnKmSqOco9U4PUMEBQ\nversion=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\n";
 
@@ -147,7 +150,7 @@ mod tests {
         let paths = |dirs: &[&tempfile::TempDir]| dirs.iter().map(|dir| dir.path().to_owned()).collect::<Vec<_>>();
         let none: &[&tempfile::TempDir] = &[];
         // The file, other directories of the node, replicas: node and cluster, or what is missing.
-        let cases: [(Option<&str>, &[&tempfile::TempDir], &[&tempfile::TempDir], Result<i32, &str>); 8] = [
+        let cases: [Case<'_>; 8] = [
             (None, none, none, Err("neither the cluster's nor the node's id is known")),
             (None, &[&of_node], none, Ok(1)),
             (None, none, &[&of_cluster], Err("the node's id is not known")),
