@@ -69,7 +69,8 @@ impl DirJob {
         let path = self.dir.join(meta_properties::FILE_NAME);
         let bytes = present(fs::read_small(&path, fs::PROPERTIES_BYTES_MAX))?;
         let why = match bytes.as_deref().map(meta_properties::parse) {
-            Some(Ok(_)) => return Ok(()),
+            Some(Ok(meta)) if meta.cluster_id().is_some() || meta.node_id().is_some() => return Ok(()),
+            Some(Ok(_)) => "it names neither a cluster nor a node".to_owned(),
             Some(Err(error)) => error.to_string(),
             None => "it is not there".to_owned(),
         };
@@ -156,7 +157,7 @@ mod tests {
             (None, none, &[&of_cluster], Err("the node's id is not known")),
             (Some("node.id=7\nversion=1\nclus"), none, &[&of_cluster], Ok(7)),
             (
-                Some("version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1"),
+                Some("version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.i"),
                 none,
                 none,
                 Err("the node's id is not known"),
