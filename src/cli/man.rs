@@ -103,6 +103,21 @@ pub const PAGES: &[Page] = &[
         kafka: "None. The rules are those of the Java producer, librdkafka and the coordinators.",
     },
     Page {
+        command: "recover",
+        examples: &[
+            ("logdir recover data/orders-0", "what a broker would cut at its next start; nothing is written"),
+            (
+                "logdir recover -d data --mode salvage --in-place --execute",
+                "keep every sound batch, and the originals until --commit",
+            ),
+            (
+                "logdir recover -d data -t orders --mode merge --from /mnt/broker2/data --to repaired --execute",
+                "fill the holes from a replica, into a new log directory",
+            ),
+        ],
+        kafka: "The recovery of a broker's start (LogLoader); salvage and merge have no counterpart.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

@@ -18,6 +18,7 @@ pub mod partition_of;
 pub mod produce;
 pub mod range;
 pub mod record_format;
+pub mod recover;
 pub mod size;
 pub mod table;
 pub mod ui;
@@ -76,6 +77,7 @@ pub enum Command {
     VerifyIndex(verify_index::VerifyIndexArgs),
     Verify(verify::VerifyArgs),
     PartitionOf(partition_of::PartitionOfArgs),
+    Recover(Box<recover::RecoverArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -117,6 +119,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::VerifyIndex(args) => verify_index::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
+        Command::Recover(args) => recover::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -11,7 +11,7 @@
 //! empty file, or one with only a version, holds no entries: a broker creates them empty.
 //! What is refused, and at which step, follows `CheckpointFile` of Kafka 4.3.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use thiserror::Error;
@@ -121,6 +121,38 @@ impl OffsetCheckpoint {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+impl OffsetCheckpoint {
+    /// The same entries with these values set; `None` removes an entry.
+    #[must_use]
+    pub fn with<'a>(&self, values: impl Iterator<Item = (&'a TopicPartition, Option<Offset>)>) -> OffsetCheckpoint {
+        let values: BTreeMap<&TopicPartition, Option<Offset>> = values.collect();
+        let kept = self.entries.iter().filter(|(partition, _)| !values.contains_key(partition)).cloned();
+        let set = values.iter().filter_map(|(partition, value)| Some(((*partition).clone(), (*value)?)));
+        kept.chain(set).collect()
+    }
+
+    /// The text of a file with these entries.
+    pub fn to_text(&self) -> String {
+        to_text(self.entries.iter().map(|(partition, offset)| (partition, *offset)))
+    }
+}
+
+/// What can still be read of a file that is none any more ([`parse`] refuses it): every line that is an entry.
+///
+/// Neither version nor count is believed; a line that is cut in its last number cannot be told from a whole one, so
+/// the last line counts only if its line end is there.
+pub fn rescue(bytes: &[u8]) -> OffsetCheckpoint {
+    let text = String::from_utf8_lossy(bytes);
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let entry = |line: &str| {
+        let [topic, partition, offset] = <[&str; 3]>::try_from(java::split_spaces(line, 3)).ok()?;
+        let named = super::names::check_topic_name(topic).is_ok();
+        let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
+        (named && partition >= 0 && offset >= 0).then(|| (TopicPartition::new(topic, partition), Offset::new(offset)))
+    };
+    whole.lines().filter_map(entry).collect()
 }
 
 impl FromIterator<(TopicPartition, Offset)> for OffsetCheckpoint {
@@ -242,6 +274,24 @@ mod tests {
             let file = parse(text.as_bytes()).unwrap();
             assert_eq!(file.entries(), [(TopicPartition::new(topic, 0), Offset::new(5))], "{text:?}");
         }
+    }
+
+    #[test]
+    fn entries_are_rescued_from_a_file_that_is_none() {
+        for (text, expected) in [
+            ("0\n9\nt 0 5\nu 1 7\n", vec![("t", 0, 5), ("u", 1, 7)]),
+            ("\0\0\0\nt 0 5\nu x 7\nv 1 70", vec![("t", 0, 5)]),
+            ("", vec![]),
+            ("no", vec![]),
+        ] {
+            let expected: OffsetCheckpoint =
+                expected.into_iter().map(|(t, p, o)| (TopicPartition::new(t, p), Offset::new(o))).collect();
+            assert_eq!(rescue(text.as_bytes()), expected, "{text:?}");
+        }
+        let two = rescue(b"0\n2\nt 0 5\nu 1 7\n");
+        let (t, u) = (TopicPartition::new("t", 0), TopicPartition::new("u", 1));
+        let changed = two.with([(&t, None), (&u, Some(Offset::new(8)))].into_iter());
+        assert_eq!(changed.to_text(), "0\n1\nu 1 8\n");
     }
 
     #[test]

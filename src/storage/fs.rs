@@ -244,6 +244,96 @@ pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// Copies a file, its bytes on disk when it returns; its name is after [`sync_dir`].
+///
+/// Shares blocks where the file system can (`copy_file_range`), and never the inode.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
+    let mut source = File::open(from).map_err(|error| StorageError::new(from, error))?;
+    let copied = open_to_write(to, Opening::Emptied).and_then(|mut target| {
+        io::copy(&mut source, &mut target)?;
+        #[cfg(test)]
+        journal::wrote(to, 0, &std::fs::read(to)?);
+        sync_file(&target, to)
+    });
+    copied.map_err(|error| StorageError::new(to, error))
+}
+
+/// Gives a file a second name; its bytes are on disk when it returns, the name after [`sync_dir`].
+///
+/// `false`: the file system does not do that here, and nothing was made.
+pub(crate) fn hard_link(from: &Path, to: &Path) -> Result<bool, StorageError> {
+    match std::fs::hard_link(from, to) {
+        Ok(()) => {}
+        Err(error) => {
+            let cannot = [io::ErrorKind::CrossesDevices, io::ErrorKind::Unsupported, io::ErrorKind::PermissionDenied];
+            let too_many = error.kind() == io::ErrorKind::TooManyLinks;
+            return if cannot.contains(&error.kind()) || too_many {
+                Ok(false)
+            } else {
+                Err(StorageError::new(to, error))
+            };
+        }
+    }
+    #[cfg(test)]
+    journal::linked(from, to);
+    File::open(to).and_then(|file| sync_file(&file, to)).map_err(|error| StorageError::new(to, error))?;
+    Ok(true)
+}
+
+/// Exchanges two names in one step: at no moment is one of them not there (`renameat2`, `RENAME_EXCHANGE`).
+///
+/// `false`: the file system or the kernel does not do that, and nothing was changed.
+pub(crate) fn exchange(a: &Path, b: &Path) -> Result<bool, StorageError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => {
+            #[cfg(test)]
+            journal::exchanged(a, b);
+            Ok(true)
+        }
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => Ok(false),
+        Err(errno) => Err(StorageError::new(b, io::Error::from(errno))),
+    }
+}
+
+/// Removes a directory, which is empty; that it is not there is fine.
+pub(crate) fn remove_dir(dir: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_dir(dir) {
+        Ok(()) => {
+            #[cfg(test)]
+            journal::removed(dir);
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::new(dir, error)),
+    }
+}
+
+/// Removes a directory and all that is in it, the entry `last` last; symbolic links are removed, not followed.
+pub(crate) fn remove_tree(dir: &Path, last: Option<&str>) -> Result<(), StorageError> {
+    let error = |error| StorageError::new(dir, error);
+    let entries = match std::fs::read_dir(dir) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(error)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(error)?;
+        if last.is_some_and(|last| entry.file_name() == last) {
+            continue;
+        }
+        if entry.file_type().map_err(error)?.is_dir() {
+            remove_tree(&entry.path(), None)?;
+        } else {
+            remove_if_present(&entry.path())?;
+        }
+    }
+    if let Some(last) = last {
+        sync_dir(dir)?;
+        remove_if_present(&dir.join(last))?;
+    }
+    remove_dir(dir)
+}
+
 fn temporary_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(".tmp");

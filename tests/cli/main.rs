@@ -8,6 +8,7 @@ mod manners;
 mod memory;
 mod partition_of;
 mod produce;
+mod recover;
 mod support;
 mod verify;
 mod verify_index;

@@ -42,6 +42,7 @@ enum Naming {
     Link(String, Node),
     Unlink(String, Node),
     Rename(String, String, Node),
+    Exchange(String, Node, String, Node),
 }
 
 /// What a loss of power leaves of what was not synced.
@@ -152,8 +153,24 @@ impl Disk {
             Op::Renamed { from, to } => {
                 let node = self.node(from);
                 let ((dir, from), (same, to)) = (self.place(from), self.place(to));
-                assert_eq!(dir, same, "{from} moves to another directory");
-                self.dirs[dir].change(Naming::Rename(from, to, node));
+                if dir == same {
+                    self.dirs[dir].change(Naming::Rename(from, to, node));
+                } else {
+                    // Into another directory: two changes here, of which one may be left. File systems with a journal
+                    // keep them together; nothing that matters may hang on it.
+                    self.dirs[dir].change(Naming::Unlink(from, node));
+                    self.dirs[same].change(Naming::Link(to, node));
+                }
+            }
+            Op::Linked { from, to } => {
+                let node = self.node(from);
+                self.link(to, node);
+            }
+            Op::Exchanged { a, b } => {
+                let (first, second) = (self.node(a), self.node(b));
+                let ((dir, a), (same, b)) = (self.place(a), self.place(b));
+                assert_eq!(dir, same, "{a} and {b} are in one directory");
+                self.dirs[dir].change(Naming::Exchange(a, first, b, second));
             }
             Op::Removed(path) => {
                 let node = self.node(path);
@@ -224,6 +241,12 @@ impl Naming {
             Naming::Unlink(name, node) => {
                 if names.get(name) == Some(node) {
                     names.remove(name);
+                }
+            }
+            Naming::Exchange(a, first, b, second) => {
+                if names.get(a) == Some(first) && names.get(b) == Some(second) {
+                    names.insert(a.clone(), *second);
+                    names.insert(b.clone(), *first);
                 }
             }
             Naming::Rename(from, to, node) => {

@@ -15,6 +15,8 @@ pub enum Op {
     SetLen { path: PathBuf, len: u64 },
     Synced(PathBuf),
     Renamed { from: PathBuf, to: PathBuf },
+    Linked { from: PathBuf, to: PathBuf },
+    Exchanged { a: PathBuf, b: PathBuf },
     Removed(PathBuf),
     SyncedDir(PathBuf),
 }
@@ -28,6 +30,8 @@ impl std::fmt::Display for Op {
             Op::SetLen { path, len } => write!(f, "set the length of {} to {len}", path.display()),
             Op::Synced(path) => write!(f, "sync {}", path.display()),
             Op::Renamed { from, to } => write!(f, "rename {} to {}", from.display(), to.display()),
+            Op::Linked { from, to } => write!(f, "link {} to {}", from.display(), to.display()),
+            Op::Exchanged { a, b } => write!(f, "exchange {} and {}", a.display(), b.display()),
             Op::Removed(path) => write!(f, "remove {}", path.display()),
             Op::SyncedDir(path) => write!(f, "sync directory {}", path.display()),
         }
@@ -116,6 +120,14 @@ pub fn synced(path: &Path) {
 
 pub fn renamed(from: &Path, to: &Path) {
     note(to, |below| Op::Renamed { from: below(from), to: below(to) });
+}
+
+pub fn linked(from: &Path, to: &Path) {
+    note(to, |below| Op::Linked { from: below(from), to: below(to) });
+}
+
+pub fn exchanged(a: &Path, b: &Path) {
+    note(a, |below| Op::Exchanged { a: below(a), b: below(b) });
 }
 
 pub fn removed(path: &Path) {

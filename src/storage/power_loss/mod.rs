@@ -9,7 +9,7 @@
 //!
 //! `LOGDIR_POWER_SEEDS=N` plays more histories than the default; `LOGDIR_POWER_SEED=S` plays one again.
 
-mod disk;
+pub mod disk;
 mod history;
 pub mod journal;
 mod moments;

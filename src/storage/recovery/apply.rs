@@ -18,16 +18,23 @@ impl Plan {
         if self.changes.is_empty() {
             return Ok(());
         }
+        self.apply_in(&self.dir)
+    }
+
+    /// Makes the changes in `dir`, which holds the same files; on disk when it returns.
+    ///
+    /// Files that are cut are written to: they must not share their inode with those of the plan's directory.
+    pub fn apply_in(&self, dir: &Path) -> Result<(), StorageError> {
         let mut before: Option<u8> = None;
         for (step, change) in self.changes.in_steps() {
             // A name that comes back when power is lost must not meet what came after it.
             if before.is_some_and(|before| before != step) {
-                fs::sync_dir(&self.dir)?;
+                fs::sync_dir(dir)?;
             }
             before = Some(step);
-            change.make()?;
+            change.make(dir)?;
         }
-        fs::sync_dir(&self.dir)
+        fs::sync_dir(dir)
     }
 }
 
@@ -36,7 +43,7 @@ impl Changes {
         self.in_order().next().is_none()
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &Change> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Change> {
         self.in_steps().map(|(_, change)| change)
     }
 
@@ -52,18 +59,21 @@ impl Changes {
 }
 
 impl Change {
-    fn make(&self) -> Result<(), StorageError> {
+    /// Makes it in `dir`.
+    fn make(&self, dir: &Path) -> Result<(), StorageError> {
+        let at = |path: &Path| dir.join(path.file_name().unwrap_or_default());
         match self {
-            Change::Remove(path) => fs::remove_if_present(path),
-            Change::Rename { from, to } => fs::rename(from, to),
+            Change::Remove(path) => fs::remove_if_present(&at(path)),
+            Change::Rename { from, to } => fs::rename(&at(from), &at(to)),
             Change::Cut { path, len } => {
+                let path = &at(path);
                 let cut = fs::open_to_write(path, Opening::Existing).and_then(|file| {
                     fs::set_len(&file, path, *len)?;
                     fs::sync_file(&file, path)
                 });
                 cut.map_err(|error| StorageError::new(path, error))
             }
-            Change::Write { path, bytes } => fs::replace_atomic(path, bytes),
+            Change::Write { path, bytes } => fs::replace_atomic(&at(path), bytes),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::batch::Frame;
 use crate::batch::builder::BatchBuf;
 use crate::batch::scan::Source;
 use crate::batch::walk::{Stop, Walker};
-use crate::storage::checkpoint::{self, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
+use crate::storage::checkpoint::{self, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
 use crate::storage::create::{self, CreateError};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
@@ -595,12 +595,11 @@ impl AppendSession {
         let path = self.dir.join(name);
         // One that cannot be read takes its log directory offline in a broker: not ours to replace.
         let stored = present(checkpoint::read(&path))?.unwrap_or_default();
-        let updated = with(&stored, values);
+        let updated = stored.with(values);
         if updated == stored {
             return Ok(());
         }
-        let text = checkpoint::to_text(updated.entries().iter().map(|(partition, offset)| (partition, *offset)));
-        fs::replace_atomic(&path, text.as_bytes())
+        fs::replace_atomic(&path, updated.to_text().as_bytes())
     }
 
     fn put_marker_back(&mut self) -> Result<(), StorageError> {
@@ -632,17 +631,6 @@ impl Slot {
         self.held = false;
         Ok(())
     }
-}
-
-/// `stored` with these values; `None` removes an entry.
-fn with<'a>(
-    stored: &OffsetCheckpoint,
-    values: impl Iterator<Item = (&'a TopicPartition, Option<Offset>)>,
-) -> OffsetCheckpoint {
-    let values: BTreeMap<&TopicPartition, Option<Offset>> = values.collect();
-    let kept = stored.entries().iter().filter(|(partition, _)| !values.contains_key(partition)).cloned();
-    let set = values.iter().filter_map(|(partition, value)| Some(((*partition).clone(), (*value)?)));
-    kept.chain(set).collect()
 }
 
 /// Whether the log of a plan for a clean directory ends with a whole, sound batch, at the offset the plan says.

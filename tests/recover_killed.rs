@@ -1,0 +1,168 @@
+//! `recover --in-place --execute` killed at its system calls: the original or the result is there, and a rerun finishes.
+//!
+//! Needs strace, and a system that lets it trace; without them the test says so and is skipped. By default every 41st system
+//! call and those that name things, all with `LOGDIR_KILL_EVERY=1`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use support::kafka_data::Case;
+
+const TOPIC: &str = "v-bitflip-body-mid-0";
+const KEPT: &str = ".logdir-kept";
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The regular files of a directory, those a run in progress keeps for itself apart.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_file());
+    let named = files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    let ours = |name: &str| name.starts_with(".logdir-recover");
+    named.filter(|(name, _)| !ours(name)).map(|(name, path)| (name, fs::read(path).unwrap())).collect()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn arguments<'a>(dir: &'a str, mode: &'a [&'a str]) -> Vec<&'a str> {
+    [&["recover", dir, "--in-place", "--execute", "-q"], mode].concat()
+}
+
+/// System calls of one run, by name, and how often each.
+fn calls(log: &Path) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in fs::read_to_string(log).unwrap().lines() {
+        let call = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+        let Some((name, _)) = call.split_once('(') else { continue };
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn strace(options: &[&str], dir: &Path, mode: &[&str]) -> Option<std::process::ExitStatus> {
+    let dir = dir.to_str().unwrap();
+    let status = Command::new("strace")
+        .args(options)
+        .arg(env!("CARGO_BIN_EXE_logdir"))
+        .args(arguments(dir, mode))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.ok()
+}
+
+fn kill_at_every_call(pristine: &Path, mode: &[&str]) {
+    let every: usize = std::env::var("LOGDIR_KILL_EVERY").map_or(41, |text| text.parse().unwrap());
+    let temp = tempfile::tempdir().unwrap();
+    let work = temp.path().join("data");
+    let live = work.join(TOPIC);
+    let fresh = || {
+        let _ = fs::remove_dir_all(&work);
+        copy(pristine, &work);
+    };
+    fresh();
+    let log = temp.path().join("calls");
+    let traced = strace(&["-f", "-o", log.to_str().unwrap()], &live, mode);
+    if !traced.is_some_and(|status| status.success()) || !log.is_file() {
+        println!("skipped: strace is not there, or may not trace");
+        return;
+    }
+    let original = files(&pristine.join(TOPIC));
+    let result = files(&live);
+    let whole = names(&work);
+    assert_ne!(original, result, "there is something to recover");
+    assert_eq!(files(&live.join(KEPT)), original);
+    let counts = calls(&log);
+    let total: usize = counts.values().sum();
+    let (mut tried, mut killed, mut before, mut after) = (0, 0, 0, 0);
+    let mut number = 0;
+    for (name, count) in &counts {
+        for when in 1..=*count {
+            number += 1;
+            // Those that name things, of which there are few, are all tried.
+            let changes = ["rename", "linkat", "mkdir", "rmdir"];
+            let telling = changes.iter().any(|change| name.contains(change));
+            if number % every != 0 && !telling {
+                continue;
+            }
+            fresh();
+            let inject = format!("inject={name}:signal=KILL:when={when}");
+            let status = strace(&["-f", "-o", "/dev/null", "-e", &inject], &live, mode).unwrap();
+            tried += 1;
+            killed += usize::from(!status.success());
+            let place = format!("{mode:?}, killed at call {when} of {name}");
+            let now = files(&live);
+            let finished = now == result;
+            if finished {
+                after += 1
+            } else {
+                before += 1
+            }
+            assert!(finished || now == original, "{place}: neither the original nor the result: {:?}", names(&live));
+            if finished {
+                // The original is not lost: kept, or about to be.
+                let aside: Vec<PathBuf> = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path()).collect();
+                let stray = aside.iter().find(|path| path.to_string_lossy().ends_with("-stray"));
+                let kept = stray.cloned().unwrap_or_else(|| live.join(KEPT));
+                assert_eq!(files(&kept), original, "{place}: the original");
+            }
+            let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
+                .env_clear()
+                .args(arguments(live.to_str().unwrap(), mode))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{place}: the rerun says {said}");
+            assert_eq!(files(&live), result, "{place}: after the rerun");
+            assert_eq!(files(&live.join(KEPT)), original, "{place}: the original after the rerun");
+            assert_eq!(names(&work), whole, "{place}: nothing is left over");
+            assert!(!live.join(".logdir-recover").exists(), "{place}");
+        }
+    }
+    println!(
+        "{mode:?}: {tried} of {total} system calls covered, {killed} runs killed; {before} left the original, {after} the result"
+    );
+    assert!(killed > 10 && before > 0 && after > 0, "{mode:?}: it was killed on both sides of the exchange");
+}
+
+#[test]
+fn a_kill_at_any_system_call_leaves_the_original_or_the_result() {
+    let Some(dir) = support::kafka_data_dir() else { return };
+    let case = Case::open(&dir.join("cases/09-corrupt"));
+    let temp = tempfile::tempdir().unwrap();
+    let pristine = temp.path().join("pristine");
+    fs::create_dir(&pristine).unwrap();
+    let corrupt = case.data().join("corrupt");
+    copy(&corrupt.join(TOPIC), &pristine.join(TOPIC));
+    for entry in fs::read_dir(&corrupt).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        fs::copy(&entry, pristine.join(entry.file_name().unwrap())).unwrap();
+    }
+    fs::write(pristine.join(".lock"), "").unwrap();
+    let clean = case.data().join("clean");
+    kill_at_every_call(&pristine, &["--mode", "salvage"]);
+    kill_at_every_call(&pristine, &["--mode", "kafka", "--full"]);
+    kill_at_every_call(&pristine, &["--mode", "merge", "--from", clean.to_str().unwrap()]);
+}

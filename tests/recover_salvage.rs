@@ -1,0 +1,197 @@
+//! `recover --mode salvage` and `--mode merge` on the damaged partitions of case 09, against what Kafka keeps of them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use logdir::storage::names::PartitionDirName;
+use logdir::storage::recovery::{self, LoadOptions};
+use logdir::storage::writer::LogConfig;
+use logdir::types::Offset;
+use support::kafka_data::Case;
+
+fn case() -> Option<Case> {
+    Some(Case::open(&support::kafka_data_dir()?.join("cases/09-corrupt")))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn logdir(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Every record of a partition, a line each.
+fn records(dir: &Path) -> Vec<String> {
+    let (_, out, _) = logdir(&["consume", "--json", "--on-corrupt", "skip", dir.to_str().unwrap()]);
+    out.lines().map(str::to_owned).collect()
+}
+
+fn logs(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let logs = files.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"));
+    logs.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+fn partitions(dir: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let named = entries.filter(|entry| PartitionDirName::parse(&entry.file_name()).is_ok() && entry.path().is_dir());
+    let mut found: Vec<_> = named.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect();
+    found.sort();
+    found
+}
+
+/// A broker that starts after a crash loses nothing of it, from the first segment on.
+fn loads_without_loss(dir: &Path) -> Offset {
+    let config = LogConfig { index_interval_bytes: 300, ..LogConfig::default() };
+    let zero = Offset::ZERO;
+    let options = LoadOptions { clean: false, recovery_point: zero, log_start: zero, now_ms: 0, config };
+    let plan = recovery::plan(dir, &options).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    assert_eq!(plan.losses, [], "{}", dir.display());
+    plan.log_end
+}
+
+/// Cases with a batch behind the clean ones whose checksum holds, though its records cannot be read as they claim.
+const APPENDED: [&str; 7] =
+    ["codec-7", "codec-mismatch", "count-lie", "count-low", "lz4-bomb", "record-length-lie", "zstd-bomb"];
+/// Records that are gone for good without a replica: all others come back by salvage alone.
+const SALVAGED: [(&str, usize); 17] = [
+    ("batch-removed", 127),
+    ("bitflip-attr-mid", 127),
+    ("bitflip-body-last", 126),
+    ("bitflip-body-mid", 126),
+    ("bitflip-crc-last", 126),
+    ("empty-log-last", 126),
+    ("empty-log-mid", 84),
+    ("missing-log-first", 85),
+    ("missing-log-mid", 97),
+    ("segment-cleaned-suffix", 100),
+    ("segment-deleted-suffix", 82),
+    ("truncated-11", 129),
+    ("truncated-body", 129),
+    ("truncated-header", 126),
+    ("truncated-mid-segment", 128),
+    ("zeroed-tail", 124),
+    ("partition-metadata-malformed", 130),
+];
+
+#[test]
+fn salvage_keeps_every_sound_batch_and_merge_brings_back_the_rest() {
+    let Some(case) = case() else { return };
+    let truth = case.truth_json("summary.json").unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let [salvaged, merged] = ["salvaged", "merged"].map(|name| temp.path().join(name));
+    for dir in [&salvaged, &merged] {
+        copy(&case.data().join("corrupt"), dir);
+    }
+    let (corrupt, clean) = (case.data().join("corrupt"), case.data().join("clean"));
+    let run = |dir: &Path, args: &[&str]| {
+        let dir = dir.to_str().unwrap();
+        logdir(&[&["recover", "-d", dir, "--index-interval-bytes", "300", "--in-place", "--execute"], args].concat())
+    };
+    let (code, _, said) = run(&salvaged, &["--mode", "salvage"]);
+    assert_eq!(code, 0, "{said}");
+    let from = clean.to_str().unwrap();
+    let (code, _, said) = run(&merged, &["--mode", "merge", "--from", from]);
+    // One partition's id is not that of its replica.
+    assert_eq!((code, said.matches("error: ").count()), (4, 1), "{said}");
+    assert!(said.contains("v-partition-metadata-malformed-0/partition.metadata: topic id"), "{said}");
+    let id = fs::read_to_string(clean.join("v-partition-metadata-malformed-0/partition.metadata")).unwrap();
+    let id = id.rsplit(' ').next().unwrap();
+    let one = ["--mode", "merge", "--from", from, "-t", "v-partition-metadata-malformed", "--topic-id", id];
+    let (code, _, said) = run(&merged, &one);
+    assert_eq!(code, 0, "{said}");
+    println!("{:<30} {:>6} {:>8} {:>6}  logs after merge", "CASE", "KAFKA", "SALVAGE", "MERGE");
+    let mut rows = 0;
+    for (name, dir) in partitions(&salvaged) {
+        let topic = name.strip_prefix("v-").and_then(|name| name.strip_suffix("-0")).unwrap();
+        let kafka = truth[topic]["broker_unclean"]["probe"]["records"].as_u64();
+        let (kept, all) = (records(&dir), records(&merged.join(&name)));
+        let (ours, theirs) = (logs(&merged.join(&name)), logs(&clean.join(&name)));
+        let appended = APPENDED.contains(&topic);
+        let verdict = if ours == theirs { "as the clean ones" } else { "the clean ones and what was appended" };
+        let shown = kafka.map_or("-".to_owned(), |records| records.to_string());
+        println!("{topic:<30} {shown:>6} {:>8} {:>6}  {verdict}", kept.len(), all.len());
+        let whole = records(&clean.join(&name));
+        assert_eq!(whole.len(), 130, "{topic}");
+        // What was kept is what was written, each record under its offset.
+        let written: std::collections::BTreeSet<&String> = whole.iter().collect();
+        let foreign = kept.iter().chain(&all).filter(|record| !written.contains(record)).count();
+        assert!(foreign == 0 || appended, "{topic}: {foreign} records that nobody wrote");
+        if appended {
+            assert!(kept.len() >= 130 && all.len() >= 130, "{topic}: {} and {}", kept.len(), all.len());
+            let joined = |logs: &BTreeMap<String, Vec<u8>>| logs.values().flatten().copied().collect::<Vec<u8>>();
+            assert!(joined(&ours).starts_with(&joined(&theirs)), "{topic}: the clean logs come first");
+        } else {
+            let expected = SALVAGED.iter().find(|(name, _)| *name == topic).map_or(130, |(_, records)| *records);
+            assert_eq!((kept.len(), all.len()), (expected, 130), "{topic}");
+            assert!(kafka.is_none_or(|kafka| kafka <= expected as u64), "{topic}: Kafka keeps more");
+            assert_eq!(ours, theirs, "{topic}: merged, byte for byte");
+        }
+        for root in [&salvaged, &merged] {
+            loads_without_loss(&root.join(&name));
+            let aside = root.join(&name).join(".logdir-kept");
+            if aside.is_dir() {
+                assert_eq!(logs(&aside), logs(&corrupt.join(&name)), "{topic}: the original is kept");
+            } else {
+                assert_eq!(logs(&root.join(&name)), logs(&corrupt.join(&name)), "{topic}: nothing was to be done");
+            }
+        }
+        rows += 1;
+    }
+    assert_eq!(rows, 60, "every case is in the table");
+    for (dir, args) in [(&salvaged, &["--mode", "salvage"][..]), (&merged, &["--mode", "merge", "--from", from])] {
+        let (code, out, said) = run(dir, args);
+        assert_eq!((code, out.as_str()), (0, ""), "a second run has nothing to do: {said}");
+        let (code, _, said) = logdir(&["recover", "-d", dir.to_str().unwrap(), "--commit", "--execute"]);
+        assert_eq!(code, 0, "{said}");
+        let left = partitions(dir).into_iter().filter(|(_, dir)| dir.join(".logdir-kept").exists()).count();
+        assert_eq!(left, 0, "--commit removes every original");
+    }
+}
+
+/// Case 07: replicas that went apart are told so, with the offset, and nothing is written.
+#[test]
+fn diverged_replicas_are_refused() {
+    let Some(dir) = support::kafka_data_dir() else { return };
+    let case = Case::open(&dir.join("cases/07-failover-divergence"));
+    let log_dirs = support::kafka_data::log_dirs_below(case.data());
+    let (mut merged, mut refused) = (0, 0);
+    for ours in &log_dirs {
+        for (name, _) in partitions(ours).into_iter().filter(|(name, _)| !name.starts_with("__")) {
+            for theirs in log_dirs.iter().filter(|theirs| *theirs != ours && theirs.join(&name).is_dir()) {
+                let path = ours.join(&name);
+                let args = ["recover", path.to_str().unwrap(), "--mode", "merge", "--from", theirs.to_str().unwrap()];
+                let (code, _, said) = logdir(&args);
+                match code {
+                    0 => merged += 1,
+                    4 if said.contains("have diverged: offset ") && said.contains("CRC") => {
+                        refused += 1;
+                        if refused <= 3 {
+                            println!("{name}: {}", said.lines().find(|line| line.contains("diverged")).unwrap());
+                        }
+                    }
+                    _ => panic!("{name}: {code} {said}"),
+                }
+            }
+        }
+    }
+    println!("case 07: {merged} pairs of replicas are one log, {refused} have diverged");
+    assert!(merged > 0 && refused > 0);
+}
