@@ -82,6 +82,21 @@ pub const PAGES: &[Page] = &[
         kafka: "None. The rules are those of the Java producer, librdkafka and the coordinators.",
     },
     Page {
+        command: "verify",
+        examples: &[
+            ("logdir verify --forecast -d data", "what a broker would do with the directory at its next start"),
+            (
+                "logdir verify --forecast -F server.properties --json",
+                "with the broker's directories and settings, as JSON",
+            ),
+            (
+                "logdir verify --forecast -d data --assume clean",
+                "and if it believed in a clean shutdown (before touching .kafka_cleanshutdown)",
+            ),
+        ],
+        kafka: "None. The judge is what a Kafka 4.3 broker does.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

@@ -20,6 +20,7 @@ pub mod record_format;
 pub mod size;
 pub mod table;
 pub mod ui;
+pub mod verify;
 
 use std::ffi::OsString;
 
@@ -71,6 +72,7 @@ pub enum Command {
     #[command(alias = "dump")]
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
     PartitionOf(partition_of::PartitionOfArgs),
+    Verify(verify::VerifyArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -110,6 +112,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Consume(args) => consume::run(args, global, ui),
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -309,6 +309,22 @@ pub const RECORDS: &[Message] = &[
     },
 ];
 
+const VOTER: &[Field] = &[Field::new("voterId", Kind::I32), Field::new("voterDirectoryId", Kind::Uuid).since(1)];
+
+/// Value of the control record of a new leader; no version stands before it, its first field is the version.
+pub const LEADER_CHANGE: Message = Message {
+    api_key: 2,
+    name: "LeaderChangeMessage",
+    versions: (0, 1),
+    flexible_from: 0,
+    fields: &[
+        Field::new("version", Kind::I16),
+        Field::new("leaderId", Kind::I32),
+        Field::new("voters", Kind::Array(&Kind::Struct(VOTER))),
+        Field::new("grantingVoters", Kind::Array(&Kind::Struct(VOTER))),
+    ],
+};
+
 /// Why bytes are not a metadata record.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum MetadataError {

@@ -36,7 +36,8 @@ impl Changes {
         self.in_order().next().is_none()
     }
 
-    fn in_order(&self) -> impl Iterator<Item = &Change> {
+    /// Every change, in the order it is made.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &Change> {
         self.in_steps().map(|(_, change)| change)
     }
 
