@@ -209,6 +209,9 @@ fn sixty_damages_in_both_kinds_of_start() {
             let loaded = found.loaded.as_ref().unwrap();
             assert_eq!(loaded.log_end.get(), int(&truth["probe"], "endOffset"), "{at}: log end");
             assert_eq!(loaded.log_start.get(), int(&truth["probe"], "logStartOffset"), "{at}: log start");
+            // Cut in a way that makes a broker which trusts its files forget what is sound before the cut.
+            let hides = clean && ["truncated-body", "truncated-11"].contains(&damage.as_str());
+            assert_eq!(loaded.hidden_end.is_some(), hides, "{at}: {:?}", loaded.hidden_end);
             if found.fate == Fate::Served {
                 compare_files(&at, found, &truth["log_files_after"]);
             }
@@ -578,9 +581,7 @@ fn other_brokers_partitions_are_stray_and_missing_ones_are_made() {
     assert_eq!(deleted.log_end, Offset::ZERO, "what is deleted counts as empty");
 
     // The same directory, moved to another broker.
-    for file in ["meta.properties"] {
-        replace(&dir.join(file), "node.id=1", "node.id=2");
-    }
+    replace(&dir.join("meta.properties"), "node.id=1", "node.id=2");
     let forecast = start(std::slice::from_ref(&dir), &options());
     let fate = &of(&forecast, "idem-0").fate;
     let expected = Fate::Stray(StrayReason::NotAssigned { node_id: 2, replicas: vec![1] });

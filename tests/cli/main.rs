@@ -9,3 +9,4 @@ mod memory;
 mod partition_of;
 mod produce;
 mod support;
+mod verify_forecast;

@@ -46,8 +46,6 @@ pub fn run(dirs: &[PathBuf], args: &ForecastArgs, global: &GlobalArgs, ui: &mut 
         let problem = Problem::new("malformed", error.to_string());
         global.properties.iter().fold(problem, |problem, path| problem.path(path))
     })?;
-    let mut settings = settings;
-    settings.dirs_in_order &= global.properties.is_some();
     let options = ForecastOptions {
         settings,
         assume_clean: args.assume.map(|assume| assume == Assume::Clean),
@@ -132,6 +130,7 @@ fn action(partition: &PartitionForecast) -> &'static str {
     let Some(loaded) = &partition.loaded else { return partition.fate.word() };
     match &partition.fate {
         Fate::Served | Fate::Metadata if loaded.truncated_to_snapshot => "restart-at-snapshot",
+        Fate::Served | Fate::Metadata if loaded.hidden_end.is_some() => "hide",
         Fate::Served | Fate::Metadata if loaded.loses_data() => "truncate",
         Fate::Served if loaded.segments_recovered > 0 => "recover",
         Fate::Served => "load",
@@ -148,6 +147,13 @@ fn why(partition: &PartitionForecast) -> Option<String> {
         Fate::Stray(reason) => Some(reason.to_string()),
         _ => {
             let loaded = partition.loaded.as_ref()?;
+            if let Some(end) = loaded.hidden_end {
+                let from = loaded.log_end;
+                return Some(format!(
+                    "sound batches go on to offset {end}, but with the files trusted the log ends at {from}, and their \
+                     offsets are given away again"
+                ));
+            }
             let first = loaded.losses.first()?;
             let more = match loaded.losses.len() - 1 {
                 0 => String::new(),
@@ -379,6 +385,7 @@ fn json_rows(forecast: &Forecast, ui: &mut Ui) -> anyhow::Result<()> {
             ("reason", why(partition).into()),
             ("log_start", number(|loaded| loaded.log_start.get())),
             ("log_end", number(|loaded| loaded.log_end.get())),
+            ("hidden_end", loaded.and_then(|loaded| loaded.hidden_end).map(|end| end.get()).into()),
             ("recovery_point", number(|loaded| loaded.recovery_point.get())),
             ("segments", count(|loaded| loaded.segments as u64)),
             ("segments_recovered", count(|loaded| loaded.segments_recovered as u64)),

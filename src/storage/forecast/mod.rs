@@ -415,7 +415,12 @@ impl Run<'_> {
             }
         };
         match Loaded::of_plan(&plan) {
-            Ok(loaded) => partition.loaded = Some(loaded),
+            Ok(mut loaded) => {
+                if job.clean && job.name.kind != DirKind::Delete && plan.losses.is_empty() {
+                    loaded.look_behind_end(&job.dir);
+                }
+                partition.loaded = Some(loaded);
+            }
             Err(error) => partition.fate = failed(&error),
         }
         drop(plan);

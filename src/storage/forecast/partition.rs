@@ -9,6 +9,7 @@ use crate::batch::scan::{Depth, ScanOptions, Scanner, Step};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
 use crate::storage::names::PartitionDirName;
+use crate::storage::partition::{Checkpoints, Partition};
 use crate::storage::recovery::{Loss, Plan, RebuildReason};
 use crate::types::{Offset, Position, Uuid};
 
@@ -130,6 +131,9 @@ pub struct Loaded {
     pub indexes_rebuilt: usize,
     /// Producer snapshots that are removed.
     pub snapshots_removed: usize,
+    /// Where sound batches end, if the broker, trusting its files, takes the log to end before that: the offsets
+    /// between are given to other records then.
+    pub hidden_end: Option<Offset>,
     /// The metadata log begins anew at its latest snapshot.
     pub truncated_to_snapshot: bool,
     /// Every change of a file, in its order.
@@ -152,6 +156,7 @@ impl Loaded {
             segments_recovered: plan.rebuilt.len(),
             indexes_rebuilt: plan.rebuilt.iter().filter(|rebuilt| rebuilt.why != RebuildReason::Unflushed).count(),
             snapshots_removed: changes.iter().filter(|change| is_snapshot_removal(change)).count(),
+            hidden_end: None,
             truncated_to_snapshot: false,
             changes,
         };
@@ -169,6 +174,14 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// Looks for batches behind the end of a log that is loaded without being read through (`LogSegment.readNextOffset`
+    /// falls back to the segment's base where its last index entry leads to no batch).
+    pub(super) fn look_behind_end(&mut self, dir: &Path) {
+        let end = Partition::open(dir, Checkpoints::default()).and_then(|partition| partition.log_end());
+        // What cannot be read has failed to load, or is not in use.
+        self.hidden_end = end.ok().filter(|end| *end > self.log_end);
+    }
+
     /// A log that is made.
     pub(super) fn empty() -> Loaded {
         Loaded {
@@ -183,6 +196,7 @@ impl Loaded {
             segments_recovered: 0,
             indexes_rebuilt: 0,
             snapshots_removed: 0,
+            hidden_end: None,
             truncated_to_snapshot: false,
             changes: Vec::new(),
         }
@@ -190,7 +204,7 @@ impl Loaded {
 
     /// Whether anything that could be read is gone then.
     pub fn loses_data(&self) -> bool {
-        !self.losses.is_empty() || self.truncated_to_snapshot
+        !self.losses.is_empty() || self.truncated_to_snapshot || self.hidden_end.is_some()
     }
 }
 
