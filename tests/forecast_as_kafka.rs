@@ -535,6 +535,32 @@ fn append(path: &Path, more: &str) {
     fs::write(path, text + more).unwrap();
 }
 
+/// Found by `live_forecast.rs`: a directory that its checkpoints have put offline lets no log be renamed, or read for
+/// an open transaction, and what would be a directory less for a broker becomes no broker.
+#[test]
+fn a_stray_or_an_open_transaction_in_a_directory_that_goes_offline_stops_the_broker() {
+    for (stray, open, starts) in [(false, false, true), (true, false, false), (false, true, false)] {
+        let Some((_temp, one)) = stopped() else { return };
+        let two = second(&one);
+        copy(&one.join("idem-0"), &two.join("idem-0"));
+        fs::remove_dir_all(one.join("idem-0")).unwrap();
+        fs::write(two.join(checkpoint::RECOVERY_POINT), "1\n0\n").unwrap();
+        if stray {
+            fs::remove_file(two.join("idem-0/partition.metadata")).unwrap();
+        }
+        if open {
+            let forecast = start(std::slice::from_ref(&one), &options());
+            let open = |it: &&PartitionForecast| it.loaded.as_ref().is_some_and(|it| it.first_unstable.is_some());
+            let hanging = forecast.partitions.iter().find(open).unwrap();
+            let name = hanging.dir.file_name().unwrap();
+            fs::rename(&hanging.dir, two.join(name)).unwrap();
+        }
+        let forecast = start(&[one, two], &options());
+        assert_eq!(forecast.starts(), starts, "{:?}", forecast.refusals);
+        assert!(!forecast.log_dirs[1].offline.is_empty());
+    }
+}
+
 /// Who holds a partition is in the metadata log, and only what a recovery leaves of that log counts.
 #[test]
 fn a_cut_metadata_log_makes_partitions_stray() {

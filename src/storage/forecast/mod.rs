@@ -289,6 +289,7 @@ impl Run<'_> {
         if !self.forecast.starts() {
             return;
         }
+        let failed_before: Vec<bool> = self.forecast.log_dirs.iter().map(|it| !it.offline.is_empty()).collect();
         observer.total(jobs.iter().map(|job| job.size_bytes).sum());
         let loaded: Vec<PartitionForecast> = jobs
             .par_iter()
@@ -306,7 +307,35 @@ impl Run<'_> {
         }
         if self.forecast.starts() {
             self.promote();
+            self.refuse_access(&failed_before);
+        }
+        if self.forecast.starts() {
             self.create(&current);
+        }
+    }
+
+    /// A directory that was given up before its logs are loaded lets none of them be renamed, nor read for the start of an
+    /// open transaction (`UnifiedLog.maybeIncrementFirstUnstableOffset`), and that stops the broker
+    /// (`LocalLog.maybeHandleIOException`). One that is given up because of one log does so for those that are loaded
+    /// after it; in which order they are is not known.
+    fn refuse_access(&mut self, failed_before: &[bool]) {
+        for partition in &self.forecast.partitions {
+            let is_renamed = matches!(partition.fate, Fate::Stray(_) | Fate::Promoted);
+            let is_read = partition.loaded.as_ref().is_some_and(|loaded| loaded.first_unstable.is_some());
+            if partition.fate == Fate::Metadata || !(is_renamed || is_read) {
+                continue;
+            }
+            let log_dir = &mut self.forecast.log_dirs[partition.log_dir];
+            let message = format!(
+                "KafkaStorageException: The log dir {} is already offline due to a previous IO exception.",
+                log_dir.dir.display()
+            );
+            if failed_before.get(partition.log_dir) == Some(&true) {
+                self.forecast.refusals.push(Reason::new(&partition.dir, message));
+            } else if !log_dir.offline.is_empty() {
+                let message = format!("the broker does not start, if this log is loaded late: {message}");
+                log_dir.warnings.push(Reason::new(&partition.dir, message));
+            }
         }
     }
 

@@ -115,6 +115,8 @@ pub struct Loaded {
     pub log_end: Offset,
     /// Everything below is known to be on disk.
     pub recovery_point: Offset,
+    /// First offset of its earliest open transaction, if it has one.
+    pub first_unstable: Option<Offset>,
     /// Segments there are then.
     pub segments: usize,
     /// Data that goes.
@@ -148,6 +150,7 @@ impl Loaded {
             log_start: plan.log_start,
             log_end: plan.log_end,
             recovery_point: plan.recovery_point,
+            first_unstable: plan.producers.first_unstable_offset(),
             segments: plan.segments.len(),
             losses: plan.losses.clone(),
             bytes_lost: 0,
@@ -188,6 +191,7 @@ impl Loaded {
             log_start: Offset::ZERO,
             log_end: Offset::ZERO,
             recovery_point: Offset::ZERO,
+            first_unstable: None,
             segments: 1,
             losses: Vec::new(),
             bytes_lost: 0,
