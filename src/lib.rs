@@ -5,6 +5,7 @@
 //! - [`types`], [`wire`], [`crc`]: numbers, bytes, checksums;
 //! - [`batch`]: record batches and messages as pure functions of bytes;
 //! - [`partitioner`]: which partition a record, group or transaction belongs to;
+//! - [`schema`]: records of the internal topics, as pure functions of bytes;
 //! - [`storage`]: the files of a log directory;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
 //!
@@ -14,6 +15,7 @@ pub mod batch;
 pub mod cli;
 pub mod crc;
 pub mod partitioner;
+pub mod schema;
 pub mod storage;
 pub mod types;
 pub mod wire;

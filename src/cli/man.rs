@@ -86,10 +86,8 @@ pub const PAGES: &[Page] = &[
         examples: &[
             ("logdir verify -d data", "everything about a log directory"),
             ("logdir verify -d disk1,disk2 --depth crc", "two of a broker's directories, without opening records"),
-            (
-                "logdir verify -d data --json | jq 'select(.grade==\"loses_data\")'",
-                "the findings that cost records, for a script",
-            ),
+            ("logdir verify -d data --json | jq 'select(.grade==\"loses_data\")'", "the findings that cost records"),
+            ("logdir verify --forecast -d data", "what a broker would do with the directory at its next start"),
         ],
         kafka: "No tool of Kafka's; a broker checks little of it at a clean start, and deletes what it finds at another.",
     },

@@ -11,4 +11,5 @@ mod produce;
 mod recover;
 mod support;
 mod verify;
+mod verify_forecast;
 mod verify_index;

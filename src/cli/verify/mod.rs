@@ -1,5 +1,6 @@
 //! `logdir verify`: everything that can be checked about log directories without a broker.
 
+pub mod forecast;
 mod report;
 pub mod target;
 
@@ -60,13 +61,23 @@ pub struct VerifyArgs {
     /// Largest batch, decompressed; one beyond it is damage
     #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size::parse, hide_short_help = true)]
     pub max_batch_bytes: u64,
-    /// Leave the head off tables
-    #[arg(long, hide_short_help = true)]
-    pub no_header: bool,
+    /// Instead of checking: what a Kafka 4.3 broker would do at its next start
+    ///
+    /// Which partitions it would cut and where, which files it would delete, rebuild or set aside, what it would refuse
+    /// to start over. Exits 1 when it would not start, a directory would go offline, or data would be lost or set aside.
+    #[arg(long, conflicts_with_all = ["topic", "partition", "fail_fast"], help_heading = "Forecast")]
+    pub forecast: bool,
+    /// Options of the forecast.
+    #[command(flatten)]
+    pub options: forecast::ForecastArgs,
 }
 
 /// Checks, and prints what was found.
 pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if args.forecast {
+        let dirs = if args.paths.is_empty() { global.log_dirs()? } else { args.paths.clone() };
+        return forecast::run(&dirs, &args.options, global, ui);
+    }
     let form = match global.output() {
         Some(OutputFormat::Json) => Form::Json,
         Some(OutputFormat::Table) | None => Form::Table,
@@ -88,7 +99,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     let started = Instant::now();
     let mut outcome = Outcome::Done;
     let mut printer = Printer::new(form, ui);
-    if !args.no_header {
+    if !args.options.no_header {
         printer.header(ui.out().buffer());
     }
     if args.topic.is_empty() && args.partition.is_none() {

@@ -43,6 +43,7 @@ impl Changes {
         self.in_order().next().is_none()
     }
 
+    /// Every change, in the order it is made.
     pub(crate) fn in_order(&self) -> impl Iterator<Item = &Change> {
         self.in_steps().map(|(_, change)| change)
     }

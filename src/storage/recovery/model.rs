@@ -162,6 +162,9 @@ pub fn plan(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
     let epochs_path = dir.join(leader_epochs::FILE_NAME);
     model.epochs = present(leader_epochs::read(&epochs_path))?.unwrap_or_default();
     model.load_segments()?;
+    if dir.as_os_str().as_encoded_bytes().ends_with(b"-delete") {
+        return model.into_deleted_plan();
+    }
     let (recovery_point, log_end) = model.recover_log()?;
     model.epochs.truncate_from_end(log_end);
     let first = model.segments.keys().next().copied().unwrap_or(options.log_start);
@@ -387,6 +390,17 @@ impl Model<'_> {
             Some(end) => (recovery_point.min(end), end),
             None => (recovery_point.min(log_start), log_start),
         })
+    }
+
+    /// Of a directory that is about to be removed nothing is recovered, and it counts as empty.
+    fn into_deleted_plan(mut self) -> Result<Plan, LoadError> {
+        let zero = Offset::ZERO;
+        if self.segments.is_empty() {
+            self.segments.insert(zero, ModelSegment::empty(self.dir, zero));
+        }
+        self.epochs.truncate_from_end(zero);
+        let log_start = self.options.log_start.max(self.segments.keys().next().copied().unwrap_or(zero));
+        self.into_plan(ProducerStates::new(zero), zero, log_start, zero)
     }
 
     fn drop_segments(&mut self, segments: impl Iterator<Item = ModelSegment>) {

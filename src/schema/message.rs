@@ -1,0 +1,512 @@
+//! Kafka's generated messages: fields in the order of a table, by a version (`MessageGenerator`).
+//!
+//! ```text
+//!                  not flexible                flexible
+//! integers         big-endian                  the same; bool is a byte, uuid 16
+//! string, bytes    i16 or i32 length, -1 null  uvarint length + 1, 0 null
+//! array            i32 count, -1 null          uvarint count + 1, 0 null
+//! struct           its fields                  its fields, then: uvarint count of tagged fields,
+//!                                              each uvarint tag, uvarint size, value
+//! nullable struct  i8: -1 null, 1 there        the same; as a tagged field uvarint: 0 null, 1 there
+//! ```
+//!
+//! A [`Message`] is data: adding a record type is adding a table. Tables come from the message definitions of
+//! Kafka 4.3. No length or count is believed before the bytes are there.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::types::Uuid;
+use crate::wire::{Reader, WireError};
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One byte; any but 0 is true.
+    Bool,
+    /// `int8`.
+    I8,
+    /// `int16`.
+    I16,
+    /// `uint16`.
+    U16,
+    /// `int32`.
+    I32,
+    /// `uint32`.
+    U32,
+    /// `int64`.
+    I64,
+    /// `float64`.
+    F64,
+    /// 16 bytes.
+    Uuid,
+    /// UTF-8.
+    String,
+    /// Bytes.
+    Bytes,
+    /// Fields of their own.
+    Struct(&'static [Field]),
+    /// Any number of one kind.
+    Array(&'static Kind),
+}
+
+/// Value of a field that is not there, where it is not zero, empty or false.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default {
+    /// 0, `""`, no elements, no bytes, false.
+    Zero,
+    /// Null.
+    Null,
+    /// True.
+    True,
+    /// A number.
+    Number(i64),
+}
+
+/// One field of a message: a line of its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Name, as Kafka's JSON form has it.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// First and last version that has it.
+    pub versions: (i16, i16),
+    /// First version in which it may be null.
+    pub nullable_from: Option<i16>,
+    /// Its tag, and the first version in which it is a tagged field.
+    pub tag: Option<(u32, i16)>,
+    /// Its value where it is not there.
+    pub default: Default,
+}
+
+impl Field {
+    /// A field of every version, never null, not tagged.
+    pub const fn new(name: &'static str, kind: Kind) -> Field {
+        Field { name, kind, versions: (0, i16::MAX), nullable_from: None, tag: None, default: Default::Zero }
+    }
+
+    /// Of this and later versions.
+    pub const fn since(mut self, version: i16) -> Field {
+        self.versions.0 = version;
+        self
+    }
+
+    /// Of no version after this one.
+    pub const fn until(mut self, version: i16) -> Field {
+        self.versions.1 = version;
+        self
+    }
+
+    /// May be null from this version on.
+    pub const fn nullable(mut self, from: i16) -> Field {
+        self.nullable_from = Some(from);
+        self
+    }
+
+    /// Is a tagged field from this version on.
+    pub const fn tagged(mut self, tag: u32, from: i16) -> Field {
+        self.tag = Some((tag, from));
+        self
+    }
+
+    /// Has this value where it is not there.
+    pub const fn or(mut self, default: Default) -> Field {
+        self.default = default;
+        self
+    }
+
+    fn is_in(&self, version: i16) -> bool {
+        (self.versions.0..=self.versions.1).contains(&version)
+    }
+
+    fn tag_in(&self, version: i16) -> Option<u32> {
+        self.tag.filter(|(_, from)| version >= *from && self.is_in(version)).map(|(tag, _)| tag)
+    }
+
+    fn may_be_null(&self, version: i16) -> bool {
+        self.nullable_from.is_some_and(|from| version >= from)
+    }
+
+    fn default_value<'a>(&self) -> Value<'a> {
+        match (self.default, self.kind) {
+            (Default::Null, _) => Value::Null,
+            (Default::True, _) => Value::Bool(true),
+            (Default::Number(number), _) => Value::Number(number),
+            (Default::Zero, kind) => match kind {
+                Kind::Bool => Value::Bool(false),
+                Kind::I8 | Kind::I16 | Kind::U16 | Kind::I32 | Kind::U32 | Kind::I64 => Value::Number(0),
+                Kind::F64 => Value::Float(0.0),
+                Kind::Uuid => Value::Uuid(Uuid::ZERO),
+                Kind::String => Value::String(Cow::Borrowed("")),
+                Kind::Bytes => Value::Bytes(&[]),
+                Kind::Array(_) => Value::Array(Vec::new()),
+                Kind::Struct(fields) => Value::Struct(Fields {
+                    values: fields.iter().map(|field| (field, field.default_value())).collect(),
+                    version: 0,
+                }),
+            },
+        }
+    }
+}
+
+/// A message and its versions: one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// Its number among the messages of its topic.
+    pub api_key: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// First and last version this table describes.
+    pub versions: (i16, i16),
+    /// First flexible version; `i16::MAX` where there is none.
+    pub flexible_from: i16,
+    /// Its fields, in their order.
+    pub fields: &'static [Field],
+}
+
+/// A field's value, borrowed from the bytes it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// Null.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A number of any width.
+    Number(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// An id.
+    Uuid(Uuid),
+    /// Text; what is not UTF-8 in it is U+FFFD, as Java decodes it.
+    String(Cow<'a, str>),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// Elements.
+    Array(Vec<Value<'a>>),
+    /// Fields.
+    Struct(Fields<'a>),
+}
+
+/// The fields of a message or a struct in it, each with its value or its default, in the order of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields<'a> {
+    values: Vec<(&'static Field, Value<'a>)>,
+    version: i16,
+}
+
+/// Why bytes are not a message of the version they claim.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum SchemaError {
+    /// The bytes end inside a field.
+    #[error("{field}: {reason}")]
+    Wire {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        reason: WireError,
+    },
+    /// Null, where the version does not allow it.
+    #[error("{field}: null, expected a value")]
+    Null {
+        /// The field.
+        field: &'static str,
+    },
+    /// More elements or bytes than are there.
+    #[error("{field}: {claimed} elements or bytes claimed, {available} bytes remain")]
+    Length {
+        /// The field.
+        field: &'static str,
+        /// The stored number.
+        claimed: u64,
+        /// Bytes that remain.
+        available: usize,
+    },
+    /// Bytes behind the last field.
+    #[error("{left} bytes left over behind the last field")]
+    LeftOver {
+        /// How many.
+        left: usize,
+    },
+}
+
+impl Message {
+    /// Whether the table describes this version.
+    pub const fn knows(&self, version: i16) -> bool {
+        self.versions.0 <= version && version <= self.versions.1
+    }
+
+    /// Its fields, of a version that [`Message::knows`]; bytes behind them stay in the reader.
+    pub fn decode<'a>(&self, version: i16, reader: &mut Reader<'a>) -> Result<Fields<'a>, SchemaError> {
+        Decoder { version, flexible: version >= self.flexible_from }.fields(self.fields, reader)
+    }
+
+    /// As [`Message::decode`], and nothing may be left behind the last field.
+    pub fn decode_all<'a>(&self, version: i16, bytes: &'a [u8]) -> Result<Fields<'a>, SchemaError> {
+        let mut reader = Reader::new(bytes);
+        let fields = self.decode(version, &mut reader)?;
+        match reader.remaining() {
+            0 => Ok(fields),
+            left => Err(SchemaError::LeftOver { left }),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Decoder {
+    version: i16,
+    flexible: bool,
+}
+
+impl Decoder {
+    fn fields<'a>(self, table: &'static [Field], reader: &mut Reader<'a>) -> Result<Fields<'a>, SchemaError> {
+        let mut values = Vec::with_capacity(table.len());
+        for field in table {
+            let here = field.is_in(self.version) && field.tag_in(self.version).is_none();
+            let value = if here { self.nullable(field, reader)? } else { field.default_value() };
+            values.push((field, value));
+        }
+        if self.flexible {
+            self.tagged(&mut values, reader)?;
+        }
+        Ok(Fields { values, version: self.version })
+    }
+
+    /// The section of tagged fields; those the table does not have are skipped.
+    fn tagged<'a>(
+        self,
+        values: &mut [(&'static Field, Value<'a>)],
+        reader: &mut Reader<'a>,
+    ) -> Result<(), SchemaError> {
+        let wire = |reason| SchemaError::Wire { field: "tagged fields", reason };
+        for _ in 0..reader.unsigned_varint().map_err(wire)? {
+            let tag = reader.unsigned_varint().map_err(wire)?;
+            let size = reader.unsigned_varint().map_err(wire)?;
+            let bytes = reader.bytes(usize::try_from(size).unwrap_or(usize::MAX)).map_err(wire)?;
+            let Some((field, value)) = values.iter_mut().find(|(field, _)| field.tag_in(self.version) == Some(tag))
+            else {
+                continue;
+            };
+            let mut inner = Reader::new(bytes);
+            *value = if let (Kind::Struct(fields), true) = (field.kind, field.may_be_null(self.version)) {
+                match inner.unsigned_varint().map_err(wire)? {
+                    0 => Value::Null,
+                    _ => Value::Struct(self.fields(fields, &mut inner)?),
+                }
+            } else {
+                self.nullable(field, &mut inner)?
+            };
+            if inner.remaining() > 0 {
+                return Err(SchemaError::LeftOver { left: inner.remaining() });
+            }
+        }
+        Ok(())
+    }
+
+    fn nullable<'a>(self, field: &'static Field, reader: &mut Reader<'a>) -> Result<Value<'a>, SchemaError> {
+        let value = match field.kind {
+            Kind::Struct(fields) if field.may_be_null(self.version) => {
+                let there = reader.i8().map_err(|reason| SchemaError::Wire { field: field.name, reason })?;
+                if there < 0 { Value::Null } else { Value::Struct(self.fields(fields, reader)?) }
+            }
+            kind => self.value(field.name, kind, reader)?,
+        };
+        match value {
+            Value::Null if !field.may_be_null(self.version) => Err(SchemaError::Null { field: field.name }),
+            value => Ok(value),
+        }
+    }
+
+    fn value<'a>(self, field: &'static str, kind: Kind, reader: &mut Reader<'a>) -> Result<Value<'a>, SchemaError> {
+        let wire = |reason| SchemaError::Wire { field, reason };
+        Ok(match kind {
+            Kind::Bool => Value::Bool(reader.i8().map_err(wire)? != 0),
+            Kind::I8 => Value::Number(reader.i8().map_err(wire)?.into()),
+            Kind::I16 => Value::Number(reader.i16().map_err(wire)?.into()),
+            Kind::U16 => Value::Number(reader.i16().map_err(wire)?.cast_unsigned().into()),
+            Kind::I32 => Value::Number(reader.i32().map_err(wire)?.into()),
+            Kind::U32 => Value::Number(reader.u32().map_err(wire)?.into()),
+            Kind::I64 => Value::Number(reader.i64().map_err(wire)?),
+            Kind::F64 => Value::Float(f64::from_bits(reader.i64().map_err(wire)?.cast_unsigned())),
+            Kind::Uuid => {
+                let mut id = [0; 16];
+                id.copy_from_slice(reader.bytes(16).map_err(wire)?);
+                Value::Uuid(Uuid(id))
+            }
+            Kind::String => match self.length(field, 2, reader)? {
+                None => Value::Null,
+                Some(len) => Value::String(String::from_utf8_lossy(reader.bytes(len).map_err(wire)?)),
+            },
+            Kind::Bytes => match self.length(field, 4, reader)? {
+                None => Value::Null,
+                Some(len) => Value::Bytes(reader.bytes(len).map_err(wire)?),
+            },
+            Kind::Struct(fields) => Value::Struct(self.fields(fields, reader)?),
+            Kind::Array(kind) => match self.length(field, 4, reader)? {
+                None => Value::Null,
+                Some(count) => {
+                    let mut elements = Vec::new();
+                    for _ in 0..count {
+                        elements.push(self.value(field, *kind, reader)?);
+                    }
+                    Value::Array(elements)
+                }
+            },
+        })
+    }
+
+    /// A length or count; `None` is null. Every element takes a byte at least, so none exceeds what remains.
+    fn length(self, field: &'static str, width: usize, reader: &mut Reader<'_>) -> Result<Option<usize>, SchemaError> {
+        let wire = |reason| SchemaError::Wire { field, reason };
+        let claimed = if self.flexible {
+            i64::from(reader.unsigned_varint().map_err(wire)?) - 1
+        } else if width == 2 {
+            reader.i16().map_err(wire)?.into()
+        } else {
+            reader.i32().map_err(wire)?.into()
+        };
+        let Ok(claimed) = u64::try_from(claimed) else { return Ok(None) };
+        match usize::try_from(claimed) {
+            Ok(len) if len <= reader.remaining() => Ok(Some(len)),
+            _ => Err(SchemaError::Length { field, claimed, available: reader.remaining() }),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The field's value, or its default in a version without it; `None` for a name that is not in the table.
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        self.values.iter().find(|(field, _)| field.name == name).map(|(_, value)| value)
+    }
+
+    /// Names and values, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Value<'a>)> {
+        self.values.iter().map(|(field, value)| (field.name, value))
+    }
+
+    /// Appends the fields as Kafka's own JSON form has them: those of the version, and of tagged ones those that
+    /// differ from their default.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut first = true;
+        for (field, value) in &self.values {
+            let shown =
+                field.is_in(self.version) && (field.tag_in(self.version).is_none() || *value != field.default_value());
+            if !shown {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            write_text(field.name, out);
+            out.push(b':');
+            value.write_json(out);
+        }
+        out.push(b'}');
+    }
+}
+
+impl Value<'_> {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+            // `Debug` keeps the fraction of a whole number, as Java does.
+            Value::Float(number) => out.extend_from_slice(format!("{number:?}").as_bytes()),
+            Value::Uuid(id) => write_text(&id.to_string(), out),
+            Value::String(text) => write_text(text, out),
+            Value::Bytes(bytes) => write_text(&data_encoding::BASE64.encode(bytes), out),
+            Value::Struct(fields) => fields.write_json(out),
+            Value::Array(elements) => {
+                out.push(b'[');
+                for (at, element) in elements.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    element.write_json(out);
+                }
+                out.push(b']');
+            }
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to memory does not fail, and text is always JSON.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INNER: &[Field] = &[Field::new("x", Kind::I16)];
+    const TABLE: Message = Message {
+        api_key: 0,
+        name: "Test",
+        versions: (0, 3),
+        flexible_from: 2,
+        fields: &[
+            Field::new("name", Kind::String).nullable(1),
+            Field::new("old", Kind::I32).until(1).or(Default::Number(-1)),
+            Field::new("many", Kind::Array(&Kind::Struct(INNER))),
+            Field::new("raw", Kind::Bytes).since(1),
+            Field::new("inner", Kind::Struct(INNER)).since(1).nullable(1),
+            Field::new("late", Kind::I8).since(2).tagged(1, 3).or(Default::Number(7)),
+            Field::new("box", Kind::Struct(INNER)).since(3).nullable(3).tagged(0, 3).or(Default::Null),
+        ],
+    };
+
+    #[test]
+    fn every_version_is_read_by_one_table() {
+        let cases: &[(i16, &[u8], &str)] = &[
+            (0, b"\0\x01a\0\0\0\x05\0\0\0\x01\0\x02", r#"{"name":"a","old":5,"many":[{"x":2}]}"#),
+            (
+                1,
+                b"\xff\xff\0\0\0\x05\0\0\0\0\0\0\0\x02ab\xff",
+                r#"{"name":null,"old":5,"many":[],"raw":"YWI=","inner":null}"#,
+            ),
+            (
+                2,
+                b"\x02a\x02\0\x02\0\x01\x01\0\x03\0\x09\0",
+                r#"{"name":"a","many":[{"x":2}],"raw":"","inner":{"x":3},"late":9}"#,
+            ),
+            (3, b"\0\x01\x01\xff\0", r#"{"name":null,"many":[],"raw":"","inner":null}"#),
+            (
+                3,
+                b"\0\x01\x01\xff\x03\0\x04\x01\0\x05\0\x01\x01\x08\x05\x02zz",
+                r#"{"name":null,"many":[],"raw":"","inner":null,"late":8,"box":{"x":5}}"#,
+            ),
+        ];
+        for (version, bytes, expected) in cases {
+            let fields = TABLE.decode_all(*version, bytes).unwrap();
+            let mut json = Vec::new();
+            fields.write_json(&mut json);
+            assert_eq!(String::from_utf8(json).unwrap(), *expected, "version {version}");
+            for cut in 0..bytes.len() {
+                assert!(TABLE.decode_all(*version, &bytes[..cut]).is_err(), "version {version} cut at {cut}");
+            }
+            let longer = [*bytes, b"\0"].concat();
+            assert_eq!(TABLE.decode_all(*version, &longer), Err(SchemaError::LeftOver { left: 1 }));
+        }
+        let absent = TABLE.decode_all(3, b"\0\x01\x01\xff\0").unwrap();
+        assert_eq!(absent.get("late"), Some(&Value::Number(7)), "a field that is not there has its default");
+        assert_eq!(absent.get("none"), None);
+    }
+
+    #[test]
+    fn null_and_lying_lengths_are_refused_where_they_cannot_be() {
+        use SchemaError as E;
+        let cases: &[(i16, &[u8], E)] = &[
+            (0, b"\xff\xff\0\0\0\0\0\0\0\0", E::Null { field: "name" }),
+            (0, b"\0\0\0\0\0\0\x7f\xff\xff\xff", E::Length { field: "many", claimed: 0x7fff_ffff, available: 0 }),
+            (2, b"\x01\xff\xff\xff\xff\x0f", E::Length { field: "many", claimed: 0xffff_fffe, available: 0 }),
+            (2, b"\x01\0", E::Null { field: "many" }),
+        ];
+        for (version, bytes, expected) in cases {
+            assert_eq!(TABLE.decode_all(*version, bytes), Err(expected.clone()), "version {version} {bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Records of Kafka's internal topics, from bytes to fields.
+//!
+//! - [`message`]: the encoding of Kafka's generated messages, read by tables that describe them;
+//! - [`metadata`]: the tables of the cluster metadata records (`__cluster_metadata`), and typed forms of those
+//!   that decide where partitions are;
+//! - [`image`]: what the metadata records come to when they are applied in order: topics, partitions, replicas.
+//!
+//! Pure: bytes in, values out. A type or version that no table knows is an answer, with its bytes as they are.
+
+pub mod image;
+pub mod message;
+pub mod metadata;
