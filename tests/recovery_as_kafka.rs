@@ -70,3 +70,23 @@ fn a_log_whose_offsets_go_back_ends_where_its_index_leads() {
     assert_eq!((plan.segments.len(), plan.segments[0].1, plan.losses.len()), (1, 4 * size, 0));
     assert_eq!(plan.log_end, Offset::ZERO);
 }
+
+/// `TransactionIndex.iterable` throws no CorruptIndexException at a version it does not know: nothing is rebuilt, the
+/// broker does not start.
+#[test]
+fn a_transaction_index_of_another_version_stops_the_loading() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = written(&dir, 4);
+    let zero = Offset::ZERO;
+    for (version, loads) in [(0, true), (27, false), (0xff, true)] {
+        let mut entry = [0; 34];
+        entry[0] = version;
+        entry[33] = 1;
+        fs::write(path.join("00000000000000000000.txnindex"), entry).unwrap();
+        for clean in [true, false] {
+            let options = LoadOptions { clean, recovery_point: zero, log_start: zero, now_ms: 0, config: CONFIG() };
+            let plan = recovery::plan(&path, &options);
+            assert_eq!(plan.is_ok(), loads, "version {version}, clean {clean}: {plan:?}");
+        }
+    }
+}

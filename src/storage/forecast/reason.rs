@@ -112,7 +112,8 @@ pub(super) fn of_load(error: &LoadError) -> (Reach, Reason) {
             Ok(false) => {
                 let message = format!(
                     "IllegalArgumentException: Split operation is only permitted for segments with overflow: \
-                     offset {offset} is below the base offset that the file's name says"
+                     offset {offset} is not within 2^31 above the base offset that the file's name says, and the log \
+                     does not end there"
                 );
                 (Reach::Broker, Reason::new(path, message))
             }

@@ -13,7 +13,7 @@ use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::index::build::{IndexBuilder, IndexError, IndexedBatch};
 use crate::storage::index::offset::OffsetIndex;
-use crate::storage::index::txn::{AbortedTxn, TxnIndex};
+use crate::storage::index::txn::{AbortedTxn, TxnIndex, TxnIndexError};
 use crate::storage::index::{self, IndexBytes};
 use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
@@ -615,10 +615,15 @@ impl Model<'_> {
     }
 }
 
+/// A marker before the segment makes Kafka recover it; a version it does not know (`KafkaException`) stops the broker.
 fn txn_index_is_sane(segment: &ModelSegment) -> Result<bool, StorageError> {
     let Content::OnDisk(path) = &segment.txn_index else { return Ok(true) };
     let bytes = fs::read_small(path, index::INDEX_BYTES_MAX)?;
-    Ok(TxnIndex::new(segment.base, &bytes).sanity_check().is_ok())
+    match TxnIndex::new(segment.base, &bytes).sanity_check() {
+        Ok(()) => Ok(true),
+        Err(TxnIndexError::LastOffsetBelowBase { .. }) => Ok(false),
+        Err(error @ TxnIndexError::Version { .. }) => Err(StorageError::new(path, error)),
+    }
 }
 
 fn ends_in_zeros(segment: &ModelSegment) -> std::io::Result<bool> {
