@@ -85,7 +85,6 @@ pub const PAGES: &[Page] = &[
         command: "verify",
         examples: &[
             ("logdir verify -d data", "everything about a log directory"),
-            ("logdir verify -d disk1,disk2 --depth crc", "two of a broker's directories, without opening records"),
             ("logdir verify -d data --json | jq 'select(.grade==\"loses_data\")'", "the findings that cost records"),
             ("logdir verify --forecast -d data", "what a broker would do with the directory at its next start"),
         ],

@@ -77,7 +77,7 @@ fn what_is_no_log_directory_is_said() {
     assert!(stderr.contains("hint: name the log directory around it"), "{stderr}");
     let (code, _, stderr) = run(&["verify", "--forecast", "no-such-directory"]);
     assert_eq!(code, 3, "{stderr}");
-    let (code, _, stderr) = run(&["verify", data.to_str().unwrap()]);
+    let (code, _, stderr) = run(&["verify", "--forecast", "-t", "txn-a", data.to_str().unwrap()]);
     assert_eq!(code, 2, "{stderr}");
     let (code, _, stderr) = run(&["verify", "--assume", "clean", data.to_str().unwrap()]);
     assert_eq!(code, 2, "{stderr}");

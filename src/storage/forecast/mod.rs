@@ -435,7 +435,11 @@ impl Run<'_> {
         };
         let failed =
             |error: &StorageError| Fate::Failed { reach: reach_of_storage(error), reason: Reason::of_storage(error) };
-        let plan = match recovery::plan(&job.dir, &load) {
+        let plan = match job.name.kind {
+            DirKind::Delete => recovery::plan_deleted(&job.dir, &load),
+            _ => recovery::plan(&job.dir, &load),
+        };
+        let plan = match plan {
             Ok(plan) => plan,
             Err(error) => {
                 let (reach, reason) = of_load(&error);

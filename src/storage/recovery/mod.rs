@@ -23,7 +23,7 @@ use super::writer::config::LogConfig;
 use crate::batch::walk::Stop;
 use crate::types::{Offset, Position, TimestampMs};
 
-pub use self::model::plan;
+pub use self::model::{plan, plan_deleted};
 
 /// What a broker knows about a partition before it looks into its directory.
 #[derive(Debug, Clone, Copy)]

@@ -145,26 +145,7 @@ pub(super) struct Model<'a> {
 
 /// What opening the directory as `options` say comes to. Reads only.
 pub fn plan(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
-    let mut model = Model {
-        dir,
-        options,
-        segments: BTreeMap::new(),
-        snapshots: BTreeMap::new(),
-        epochs: LeaderEpochs::new(),
-        files: BTreeMap::new(),
-        changes: Changes::default(),
-        losses: Vec::new(),
-        rebuilt: Vec::new(),
-        dropped: Vec::new(),
-        dropped_snapshots: BTreeSet::new(),
-    };
-    model.finish_interrupted_work()?;
-    let epochs_path = dir.join(leader_epochs::FILE_NAME);
-    model.epochs = present(leader_epochs::read(&epochs_path))?.unwrap_or_default();
-    model.load_segments()?;
-    if dir.as_os_str().as_encoded_bytes().ends_with(b"-delete") {
-        return model.into_deleted_plan();
-    }
+    let mut model = Model::load(dir, options)?;
     let (recovery_point, log_end) = model.recover_log()?;
     model.epochs.truncate_from_end(log_end);
     let first = model.segments.keys().next().copied().unwrap_or(options.log_start);
@@ -176,6 +157,43 @@ pub fn plan(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
     let mut producers = ProducerStates::new(Offset::ZERO);
     model.rebuild_producers(&mut producers, log_start, log_end, options.clean)?;
     model.into_plan(producers, recovery_point, log_start, log_end)
+}
+
+/// As [`plan`], of a directory that a broker knows to be of a deleted topic, by its `-delete` name: nothing is
+/// recovered, and it counts as empty.
+pub fn plan_deleted(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
+    let mut model = Model::load(dir, options)?;
+    let zero = Offset::ZERO;
+    if model.segments.is_empty() {
+        model.segments.insert(zero, ModelSegment::empty(dir, zero));
+    }
+    model.epochs.truncate_from_end(zero);
+    let log_start = options.log_start.max(model.segments.keys().next().copied().unwrap_or(zero));
+    model.into_plan(ProducerStates::new(zero), zero, log_start, zero)
+}
+
+impl<'a> Model<'a> {
+    /// The segments as they are there once left-overs are out of the way.
+    fn load(dir: &'a Path, options: &'a LoadOptions) -> Result<Model<'a>, LoadError> {
+        let mut model = Model {
+            dir,
+            options,
+            segments: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            epochs: LeaderEpochs::new(),
+            files: BTreeMap::new(),
+            changes: Changes::default(),
+            losses: Vec::new(),
+            rebuilt: Vec::new(),
+            dropped: Vec::new(),
+            dropped_snapshots: BTreeSet::new(),
+        };
+        model.finish_interrupted_work()?;
+        let epochs_path = dir.join(leader_epochs::FILE_NAME);
+        model.epochs = present(leader_epochs::read(&epochs_path))?.unwrap_or_default();
+        model.load_segments()?;
+        Ok(model)
+    }
 }
 
 impl Model<'_> {
@@ -390,17 +408,6 @@ impl Model<'_> {
             Some(end) => (recovery_point.min(end), end),
             None => (recovery_point.min(log_start), log_start),
         })
-    }
-
-    /// Of a directory that is about to be removed nothing is recovered, and it counts as empty.
-    fn into_deleted_plan(mut self) -> Result<Plan, LoadError> {
-        let zero = Offset::ZERO;
-        if self.segments.is_empty() {
-            self.segments.insert(zero, ModelSegment::empty(self.dir, zero));
-        }
-        self.epochs.truncate_from_end(zero);
-        let log_start = self.options.log_start.max(self.segments.keys().next().copied().unwrap_or(zero));
-        self.into_plan(ProducerStates::new(zero), zero, log_start, zero)
     }
 
     fn drop_segments(&mut self, segments: impl Iterator<Item = ModelSegment>) {

@@ -15,7 +15,7 @@ use crate::storage::fs::StorageError;
 use crate::storage::index::build::{IndexBuilder, IndexedBatch, NewEntries};
 use crate::storage::index::offset::OffsetIndex;
 use crate::storage::index::time::TimeIndex;
-use crate::storage::index::txn::{AbortedTxn, TxnIndex};
+use crate::storage::index::txn::{AbortedTxn, TxnIndex, TxnIndexError};
 use crate::storage::index::{self, IndexBytes};
 use crate::storage::names::SegmentFileKind;
 use crate::storage::partition::{Segment, open_scanner_with, present};
@@ -560,7 +560,14 @@ impl Pass<'_> {
         whole.resize(bytes.file_len(), 0);
         let index = TxnIndex::new(self.segment.base, &whole);
         let result = super::txn_index::check(&index, &expected);
-        self.told(Fault::TxnIndex, &report.path, &result);
+        match index.sanity_check() {
+            Err(error @ TxnIndexError::Version { .. }) => {
+                let said = format!("{error}; a broker fails on it instead of making the index again");
+                let finding = Finding::new(Fault::TxnIndex, Grade::StopsBroker, &report.path, said);
+                self.report.findings.push(finding.advice(Advice::RebuildIndexes));
+            }
+            _ => self.told(Fault::TxnIndex, &report.path, &result),
+        }
         report.entries = index.len();
         report.trailing_bytes = index.trailing_bytes();
         report.result = Some(result);
