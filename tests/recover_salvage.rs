@@ -195,3 +195,100 @@ fn diverged_replicas_are_refused() {
     println!("case 07: {merged} pairs of replicas are one log, {refused} have diverged");
     assert!(merged > 0 && refused > 0);
 }
+
+/// What real brokers left in good order is left as it is: empty and compacted segments, snapshots that know of producers
+/// whose batches are gone, epochs without a batch, deleted records, every format.
+#[test]
+fn a_healthy_directory_has_nothing_to_be_done() {
+    let Some(dir) = support::kafka_data_dir() else { return };
+    let mut partitions_read = 0;
+    for name in [
+        "01-codecs-clean",
+        "01c-prealloc-recovered-clean",
+        "02b-txn-hanging-clean",
+        "02c-txn-tv1-kafka39",
+        "03-compacted-retained",
+        "04-consumer-groups",
+        "05a-legacy-v0",
+        "05b-legacy-v0-v1",
+        "05c-legacy-mixed-magic",
+        "06b-load-recovered",
+        "06d-powerloss-recovered",
+    ] {
+        let case = Case::open(&dir.join("cases").join(name));
+        for log_dir in case.log_dirs() {
+            for mode in [&["--mode", "salvage"][..], &["--mode", "merge", "--from", log_dir.to_str().unwrap()]] {
+                let (code, out, said) = logdir(&[&["recover", "-d", log_dir.to_str().unwrap()], mode].concat());
+                assert_eq!((code, out.as_str()), (0, ""), "{name} {mode:?}: {said}");
+            }
+            partitions_read += partitions(&log_dir).len();
+        }
+    }
+    println!("{partitions_read} partitions of healthy directories have nothing to be done");
+    assert!(partitions_read > 100);
+}
+
+/// The next record's offset never falls below what was given away: the last segment keeps its base, also when nothing
+/// of it is left.
+#[test]
+fn the_log_goes_on_where_its_last_segment_begins() {
+    let Some(case) = case() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("v-control-untouched-0");
+    copy(&case.data().join("corrupt/v-control-untouched-0"), &dir);
+    let last = logs(&dir).into_iter().next_back().unwrap();
+    fs::write(dir.join(&last.0), vec![0xa5; last.1.len()]).unwrap();
+    let base: i64 = last.0.trim_end_matches(".log").parse().unwrap();
+    let (code, _, said) = logdir(&["recover", dir.to_str().unwrap(), "--mode", "salvage", "--in-place", "--execute"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(fs::metadata(dir.join(&last.0)).unwrap().len(), 0);
+    assert_eq!(loads_without_loss(&dir), Offset::new(base));
+    // Every batch in front of it, and its snapshot, are as they were.
+    let aside = dir.join(".logdir-kept");
+    let snapshot = last.0.replace(".log", ".snapshot");
+    assert_eq!(fs::read(dir.join(&snapshot)).unwrap(), fs::read(aside.join(&snapshot)).unwrap());
+}
+
+/// Magic 0 and 1 have other checksums and no leader epochs; wrappers hold many messages.
+#[test]
+fn messages_of_magic_0_and_1_are_salvaged_and_merged() {
+    let Some(dir) = support::kafka_data_dir() else { return };
+    let mut tried = 0;
+    for name in ["05a-legacy-v0", "05b-legacy-v0-v1", "05c-legacy-mixed-magic"] {
+        let case = Case::open(&dir.join("cases").join(name));
+        let source = case.log_dirs().remove(0);
+        for (partition, path) in partitions(&source).into_iter().filter(|(name, _)| !name.starts_with("__")) {
+            let whole = logs(&path);
+            let Some((log, bytes)) =
+                whole.iter().max_by_key(|(_, bytes)| bytes.len()).filter(|(_, bytes)| bytes.len() > 600)
+            else {
+                continue;
+            };
+            let temp = tempfile::tempdir().unwrap();
+            let live = temp.path().join(&partition);
+            copy(&path, &live);
+            let mut damaged = bytes.clone();
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 0x20;
+            fs::write(live.join(log), &damaged).unwrap();
+            let before = records(&live);
+            let place = live.to_str().unwrap();
+            let (code, _, said) =
+                logdir(&["recover", place, "--mode", "salvage", "--in-place", "--no-backup", "--execute"]);
+            assert_eq!(code, 0, "{name} {partition}: {said}");
+            loads_without_loss(&live);
+            let all = records(&path);
+            let kept = records(&live);
+            assert!(kept.len() >= before.len() && kept.len() <= all.len(), "{name} {partition}");
+            assert!(kept.iter().all(|record| all.contains(record)), "{name} {partition}: records nobody wrote");
+            let from = source.to_str().unwrap();
+            let merge = ["recover", place, "--mode", "merge", "--from", from, "--in-place", "--no-backup", "--execute"];
+            let (code, _, said) = logdir(&merge);
+            assert_eq!(code, 0, "{name} {partition}: {said}");
+            assert_eq!(logs(&live), whole, "{name} {partition}: merged, byte for byte");
+            tried += 1;
+        }
+    }
+    println!("{tried} partitions of magic 0 and 1, one byte damaged in each: salvaged, and merged byte for byte");
+    assert!(tried >= 15);
+}

@@ -1,6 +1,7 @@
 //! From runs to segments: where one ends, and all that is derived from its batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::{Fact, Files, Run, append};
 use crate::batch::Frame;
@@ -32,7 +33,7 @@ pub struct Segment {
     pub time_index: Vec<u8>,
     /// Its aborted transactions.
     pub txn_index: Vec<u8>,
-    /// The producers where it starts; none for the first segment.
+    /// The producers where it starts, if that is to be written; none for the first segment.
     pub snapshot: Option<Vec<u8>>,
     /// Whether it is the one that grows.
     pub active: bool,
@@ -45,8 +46,10 @@ pub struct Composed {
     pub first_base: Offset,
     /// Offset of the next record.
     pub log_end: Offset,
-    /// The producers at the log end.
-    pub snapshot: Vec<u8>,
+    /// The producers at the log end, if that is to be written.
+    pub snapshot: Option<Vec<u8>>,
+    /// Up to here everything is as it was, and the snapshots that can be read stay.
+    pub pristine_to: Offset,
     /// Leader epochs.
     pub epochs: Vec<EpochEntry>,
     /// Whether the epochs of the checkpoint were of this log.
@@ -62,8 +65,13 @@ pub struct Composing<'a> {
     pub files: &'a Files,
     /// Offsets at which a segment starts, if a batch starts there or above.
     pub bases: &'a BTreeSet<Offset>,
-    /// Base offset where there is no batch at all.
+    /// Base offsets of segments that stay also without batches.
+    pub empties: &'a BTreeSet<Offset>,
+    /// Base offset where there is no batch at all, and no such segment.
     pub empty_base: Offset,
+    /// Snapshots that are there and can be read, by offset. They know more than the log: of producers whose
+    /// batches were compacted away or lie below its start.
+    pub snapshots: &'a BTreeMap<Offset, PathBuf>,
     /// Batches below it have no producer state (`UnifiedLog.rebuildProducerState`).
     pub log_start: Offset,
     /// The leader epochs of the checkpoint, as far as it can be read.
@@ -80,17 +88,19 @@ struct Composer<'a> {
     epochs: LeaderEpochs,
     of_batches: LeaderEpochs,
     agree: bool,
+    /// Every segment so far is as it was.
+    pristine: bool,
+    pristine_to: Offset,
     end: Option<Offset>,
     first_base: Option<Offset>,
     left_out: Vec<(Fact, String)>,
 }
 
+/// Takes a complete segment; says whether it is as it was.
+pub type Sink<'s> = dyn FnMut(Segment) -> Result<bool, RestoreError> + 's;
+
 /// Walks over all batches and hands every segment to `sink` when it is complete.
-pub fn compose(
-    runs: &[Run],
-    on: &Composing<'_>,
-    sink: &mut dyn FnMut(Segment) -> Result<(), RestoreError>,
-) -> Result<Composed, RestoreError> {
+pub fn compose(runs: &[Run], on: &Composing<'_>, sink: &mut Sink<'_>) -> Result<Composed, RestoreError> {
     let mut composer = Composer {
         on,
         current: None,
@@ -98,6 +108,8 @@ pub fn compose(
         epochs: on.known.clone(),
         of_batches: LeaderEpochs::new(),
         agree: true,
+        pristine: true,
+        pristine_to: Offset::ZERO,
         end: None,
         first_base: None,
         left_out: Vec::new(),
@@ -114,12 +126,7 @@ pub fn compose(
 }
 
 impl Composer<'_> {
-    fn batch(
-        &mut self,
-        fact: &Fact,
-        frame: &Frame<'_>,
-        sink: &mut dyn FnMut(Segment) -> Result<(), RestoreError>,
-    ) -> Result<(), RestoreError> {
+    fn batch(&mut self, fact: &Fact, frame: &Frame<'_>, sink: &mut Sink<'_>) -> Result<(), RestoreError> {
         // First of all, for what a broker does not start over is no part of the log.
         let mut completed = None;
         if let Frame::Batch(batch) = frame
@@ -136,8 +143,9 @@ impl Composer<'_> {
             }
         }
         if let Some(base) = self.new_base(fact) {
+            self.open_empties(Some(base), sink)?;
             self.close(false, sink)?;
-            self.open(base);
+            self.open(base)?;
         }
         let Some((segment, index, aborted)) = &mut self.current else { return Ok(()) };
         let indexed = IndexedBatch {
@@ -168,7 +176,10 @@ impl Composer<'_> {
         }
         if self.epochs.latest().is_none_or(|latest| fact.epoch > latest.epoch) {
             let _ = self.epochs.assign(fact.epoch, fact.first);
-        } else if self.epochs.epoch_for_offset(fact.first) != Some(fact.epoch) {
+        } else if fact.last >= self.on.log_start
+            // Below the log start the checkpoint says nothing.
+            && self.epochs.epoch_for_offset(fact.first.max(self.on.log_start)) != Some(fact.epoch)
+        {
             self.agree = false;
         }
     }
@@ -189,12 +200,39 @@ impl Composer<'_> {
         }
     }
 
-    fn open(&mut self, base: Offset) {
+    /// Opens the segments without batches in front of `before`, or at the end.
+    fn open_empties(&mut self, before: Option<Offset>, sink: &mut Sink<'_>) -> Result<(), RestoreError> {
+        for base in self.on.empties.iter().copied() {
+            let behind = self.current.as_ref().is_none_or(|(segment, ..)| segment.base < base);
+            if behind && self.end.is_none_or(|end| end < base) && before.is_none_or(|before| base < before) {
+                self.close(false, sink)?;
+                self.open(base)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, base: Offset) -> Result<(), RestoreError> {
         let first = self.first_base.is_none();
         self.first_base.get_or_insert(base);
         self.producers.set_map_end(base);
-        let due = self.producers.snapshot_due().filter(|_| !first);
-        let snapshot = due.map(|_| producer_state::to_bytes(&self.producers.to_entries()));
+        if self.pristine {
+            self.pristine_to = base;
+        }
+        let mut snapshot = None;
+        match self.on.snapshots.get(&base).filter(|_| self.pristine && base > self.on.log_start) {
+            Some(path) => {
+                // What it knows is not to be forgotten because it is old.
+                let stored = producer_state::read(path)?;
+                self.producers = ProducerStates::from_snapshot(&stored, base, 0, i64::MAX);
+            }
+            // None is needed at every segment; behind what changed those there were are not of this log.
+            None if first || self.pristine => {}
+            None => {
+                snapshot =
+                    self.producers.snapshot_due().map(|_| producer_state::to_bytes(&self.producers.to_entries()));
+            }
+        }
         if snapshot.is_some() {
             self.producers.snapshot_written();
         }
@@ -209,13 +247,10 @@ impl Composer<'_> {
             active: false,
         };
         self.current = Some((segment, IndexBuilder::new(base, self.on.config.index_limits()), Vec::new()));
+        Ok(())
     }
 
-    fn close(
-        &mut self,
-        active: bool,
-        sink: &mut dyn FnMut(Segment) -> Result<(), RestoreError>,
-    ) -> Result<(), RestoreError> {
+    fn close(&mut self, active: bool, sink: &mut Sink<'_>) -> Result<(), RestoreError> {
         let Some((mut segment, mut index, aborted)) = self.current.take() else { return Ok(()) };
         index.close();
         let entries = index.take();
@@ -223,23 +258,36 @@ impl Composer<'_> {
         segment.time_index = entries.time;
         segment.txn_index = aborted.iter().flat_map(AbortedTxn::to_bytes).collect();
         segment.active = active;
-        sink(segment)
+        self.pristine &= sink(segment)?;
+        Ok(())
     }
 
-    fn finish(mut self, sink: &mut dyn FnMut(Segment) -> Result<(), RestoreError>) -> Result<Composed, RestoreError> {
+    fn finish(mut self, sink: &mut Sink<'_>) -> Result<Composed, RestoreError> {
+        self.open_empties(None, sink)?;
         if self.current.is_none() {
-            self.open(self.on.empty_base);
+            self.open(self.on.empty_base)?;
         }
-        let log_end = self.end.map_or(self.on.empty_base, Offset::next);
+        // The log goes on at its last segment's base, though nothing is left of that one.
+        let active_base = self.current.as_ref().map_or(self.on.empty_base, |(segment, ..)| segment.base);
+        let log_end = self.end.map_or(active_base, |end| end.next().max(active_base));
+        let first_base = self.first_base.unwrap_or(self.on.empty_base);
         self.close(true, sink)?;
         self.producers.set_map_end(log_end);
+        if self.pristine {
+            self.pristine_to = log_end;
+        }
+        let is_there = self.pristine && self.on.snapshots.contains_key(&log_end);
+        let snapshot = (!is_there && log_end > first_base.max(self.on.log_start))
+            .then(|| producer_state::to_bytes(&self.producers.to_entries()));
         let mut epochs = if self.agree { self.epochs } else { self.of_batches };
-        epochs.truncate_from_end(log_end);
+        // An epoch that starts at the end wrote nothing yet; a leader was elected all the same.
+        epochs.truncate_from_end(log_end.next());
         epochs.truncate_from_start(self.on.log_start);
         Ok(Composed {
-            first_base: self.first_base.unwrap_or(self.on.empty_base),
+            first_base,
             log_end,
-            snapshot: producer_state::to_bytes(&self.producers.to_entries()),
+            snapshot,
+            pristine_to: self.pristine_to,
             epochs: epochs.entries().to_vec(),
             epochs_agree: self.agree,
             left_out: self.left_out,

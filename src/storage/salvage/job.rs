@@ -24,7 +24,7 @@ use crate::storage::restore::as_kafka::{files_of, written};
 use crate::storage::restore::{Action, Lost, RestoreError, Sharing, Step, take_over};
 use crate::storage::swap::Ends;
 use crate::storage::writer::LogConfig;
-use crate::storage::{partition_metadata, writer};
+use crate::storage::{partition_metadata, producer_state, writer};
 use crate::types::{Offset, Position, Uuid};
 
 /// What is wanted of a salvage.
@@ -55,7 +55,10 @@ pub struct SalvageJob {
     files: Files,
     arranged: Arranged,
     bases: BTreeSet<Offset>,
+    empties: BTreeSet<Offset>,
     empty_base: Offset,
+    /// Snapshots that can be read.
+    snapshots: BTreeMap<Offset, PathBuf>,
     wishes: Wishes,
     /// Written, if it is not what is there.
     topic_id: Option<Uuid>,
@@ -89,6 +92,8 @@ pub fn plan(partition: &Partition, wishes: Wishes) -> Result<SalvageJob, Restore
         dir: partition.dir().to_owned(),
         losses: Vec::new(),
         empty_base: first_base.max(wishes.log_start),
+        empties: empties(&files),
+        snapshots: snapshots(partition.dir())?,
         files,
         arranged,
         bases,
@@ -148,6 +153,30 @@ fn bases(arranged: &Arranged, files: &Files) -> BTreeSet<Offset> {
         }
     }
     bases
+}
+
+/// Segments that stay also without batches: those that are empty files already, as compaction leaves them, and the last
+/// one, where the log goes on: the offsets below its base were given away once.
+fn empties(files: &Files) -> BTreeSet<Offset> {
+    let own = || files.all().iter().filter(|file| file.replica == 0);
+    let last = own().map(|file| file.base).max();
+    own().filter(|file| file.len == 0 || (file.sound == 0 && Some(file.base) == last)).map(|file| file.base).collect()
+}
+
+/// The producer snapshots in `dir` that can be read, by offset.
+fn snapshots(dir: &Path) -> Result<BTreeMap<Offset, PathBuf>, StorageError> {
+    let mut found = BTreeMap::new();
+    for (name, path) in files_of(dir)? {
+        if let PartitionFile::Segment(file) = PartitionFile::parse(&name)
+            && file.kind == SegmentFileKind::Snapshot
+            && file.state == FileState::Live
+            && file.is_canonical
+            && producer_state::read(&path).is_ok()
+        {
+            found.insert(file.offset, path);
+        }
+    }
+    Ok(found)
 }
 
 impl SalvageJob {
@@ -214,6 +243,8 @@ impl SalvageJob {
         Composing {
             files: &self.files,
             bases: &self.bases,
+            empties: &self.empties,
+            snapshots: &self.snapshots,
             empty_base: self.empty_base,
             log_start: self.wishes.log_start,
             known: known_epochs(&self.dir),
@@ -227,8 +258,13 @@ impl SalvageJob {
         let composed = compose(&self.arranged.runs, &self.composing(), &mut |segment| {
             self.segment_steps(&segment, &mut result, &mut steps)
         })?;
-        let end_snapshot = segment_file_name(composed.log_end, SegmentFileKind::Snapshot);
-        self.file_step(&end_snapshot, &composed.snapshot, &mut result, &mut steps);
+        if let Some(snapshot) = &composed.snapshot {
+            let name = segment_file_name(composed.log_end, SegmentFileKind::Snapshot);
+            self.file_step(&name, snapshot, &mut result, &mut steps);
+        }
+        result.extend(
+            self.kept_snapshots(&composed).map(|(offset, _)| segment_file_name(offset, SegmentFileKind::Snapshot)),
+        );
         for (name, path) in files_of(&self.dir)? {
             let text = name.to_string_lossy().into_owned();
             if self.stays_out(&name) && !result.contains(&text) {
@@ -260,11 +296,16 @@ impl SalvageJob {
         Ok(())
     }
 
+    /// Snapshots that say what is true of the result too.
+    fn kept_snapshots(&self, composed: &Composed) -> impl Iterator<Item = (Offset, &Path)> {
+        self.snapshots.range(..=composed.pristine_to).map(|(offset, path)| (*offset, path.as_path()))
+    }
+
     fn plan_epochs(&mut self, composed: &Composed) {
         let path = self.dir.join(leader_epochs::FILE_NAME);
         let read = fs::read_small(&path, fs::CHECKPOINT_BYTES_MAX);
         let stored = read.as_deref().ok().and_then(|bytes| leader_epochs::parse(bytes).ok());
-        if stored.as_deref() == Some(&composed.epochs[..]) {
+        if self.epochs_stay(composed) {
             return;
         }
         let why = match (&stored, composed.epochs_agree) {
@@ -275,6 +316,15 @@ impl SalvageJob {
         let text = epochs_text(&composed.epochs);
         let detail = format!("{} epochs, {why}", composed.epochs.len());
         self.small_step(leader_epochs::FILE_NAME, text.as_bytes(), detail);
+    }
+
+    /// Whether the checkpoint says what it is to say; none at all is as good as one without entries.
+    fn epochs_stay(&self, composed: &Composed) -> bool {
+        let path = self.dir.join(leader_epochs::FILE_NAME);
+        match fs::read_small(&path, fs::CHECKPOINT_BYTES_MAX) {
+            Ok(bytes) => leader_epochs::parse(&bytes).is_ok_and(|stored| stored == composed.epochs),
+            Err(error) => error.is_not_found() && composed.epochs.is_empty(),
+        }
     }
 
     /// Whether a file of the original is none of the result unless it was derived anew.
@@ -302,7 +352,7 @@ impl SalvageJob {
         segment: &Segment,
         result: &mut BTreeSet<String>,
         steps: &mut Vec<Step>,
-    ) -> Result<(), RestoreError> {
+    ) -> Result<bool, RestoreError> {
         let name = segment_file_name(segment.base, SegmentFileKind::Log);
         let unchanged = self.is_unchanged(segment);
         result.insert(name.clone());
@@ -323,7 +373,7 @@ impl SalvageJob {
             let name = segment_file_name(segment.base, SegmentFileKind::Snapshot);
             self.file_step(&name, bytes, result, steps);
         }
-        Ok(())
+        Ok(unchanged)
     }
 
     fn how_written(&self, segment: &Segment, before: Option<u64>) -> (Action, String) {
@@ -360,6 +410,12 @@ impl SalvageJob {
                 let len = self.files.all().get(run.file).map(|file| file.len);
                 run.start == 0 && Some(run.end) == len && run.repaired.is_none() && self.is_own(run.file, segment.base)
             }
+            [] => self
+                .files
+                .all()
+                .iter()
+                .enumerate()
+                .any(|(number, file)| file.len == 0 && self.is_own(number, segment.base)),
             _ => false,
         }
     }
@@ -392,9 +448,18 @@ impl SalvageJob {
         let composed = compose(&self.arranged.runs, &self.composing(), &mut |segment| {
             self.write_segment(&segment, staging, sharing)
         })?;
-        let end_snapshot = segment_file_name(composed.log_end, SegmentFileKind::Snapshot);
-        write_new(&staging.join(end_snapshot), &composed.snapshot)?;
-        write_new(&staging.join(leader_epochs::FILE_NAME), epochs_text(&composed.epochs).as_bytes())?;
+        if let Some(snapshot) = &composed.snapshot {
+            write_new(&staging.join(segment_file_name(composed.log_end, SegmentFileKind::Snapshot)), snapshot)?;
+        }
+        for (offset, path) in self.kept_snapshots(&composed) {
+            let target = staging.join(segment_file_name(offset, SegmentFileKind::Snapshot));
+            if !target.exists() {
+                take_over(path, &target, sharing, false)?;
+            }
+        }
+        if !self.epochs_stay(&composed) {
+            write_new(&staging.join(leader_epochs::FILE_NAME), epochs_text(&composed.epochs).as_bytes())?;
+        }
         if let Some(id) = self.topic_id {
             write_new(&staging.join(partition_metadata::FILE_NAME), partition_metadata::to_text(id).as_bytes())?;
         }
@@ -430,7 +495,7 @@ impl SalvageJob {
         Ok(())
     }
 
-    fn write_segment(&self, segment: &Segment, staging: &Path, sharing: Sharing) -> Result<(), RestoreError> {
+    fn write_segment(&self, segment: &Segment, staging: &Path, sharing: Sharing) -> Result<bool, RestoreError> {
         let name = segment_file_name(segment.base, SegmentFileKind::Log);
         let unchanged = self.is_unchanged(segment);
         let path = staging.join(&name);
@@ -450,7 +515,7 @@ impl SalvageJob {
         if let Some(bytes) = &segment.snapshot {
             write_new(&staging.join(segment_file_name(segment.base, SegmentFileKind::Snapshot)), bytes)?;
         }
-        Ok(())
+        Ok(unchanged)
     }
 
     fn write_log(&self, segment: &Segment, path: &Path) -> Result<(), RestoreError> {
