@@ -128,6 +128,26 @@ impl Partition {
         Ok(partition)
     }
 
+    /// What waits to be removed from the directory `dir`: the logs of its `.deleted` and `.cleaned` segments.
+    pub fn set_aside(dir: &Path) -> Result<Partition, StorageError> {
+        let error = |error: io::Error| StorageError::new(dir, error);
+        let mut segments = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let PartitionFile::Segment(file) = PartitionFile::parse(&entry.file_name()) else { continue };
+            if file.kind != SegmentFileKind::Log || !matches!(file.state, FileState::Deleted | FileState::Cleaned) {
+                continue;
+            }
+            // Removed since it was listed.
+            let Ok(metadata) = entry.metadata() else { continue };
+            segments.push(Segment { base: file.offset, log: entry.path(), log_len: metadata.len() });
+        }
+        segments.sort_by(|a, b| (a.base, &a.log).cmp(&(b.base, &b.log)));
+        let name = PartitionDirName::live(TopicPartition::new(dir.display().to_string(), 0));
+        let (checkpoints, notices) = (Checkpoints::default(), Vec::new());
+        Ok(Partition { dir: dir.to_owned(), name, segments, checkpoints, notices, is_whole: false })
+    }
+
     /// The partition that consists of the one file `log`, whatever state its name says it is in.
     ///
     /// The base offset is that of the name; `None` when the name holds none.

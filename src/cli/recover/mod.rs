@@ -87,6 +87,12 @@ pub struct RecoverArgs {
     /// Go past a refusal that names this option in its hint
     #[arg(long)]
     pub force: bool,
+    /// With salvage or merge: take sound batches of .deleted and .cleaned segments too, where they fill a hole or follow the end
+    ///
+    /// A broker that cuts a log at its start renames what it drops, and removes it a minute later; stopped in time, it is
+    /// still there. In a compacted log, records that were cleaned away come back.
+    #[arg(long)]
+    pub with_deleted: bool,
     /// index.interval.bytes of the topic, if it has one of its own: no file of a log directory says so
     #[arg(long, value_name = "SIZE", value_parser = size_31)]
     pub index_interval_bytes: Option<u32>,

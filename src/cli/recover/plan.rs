@@ -74,6 +74,7 @@ impl<'a> Planner<'a> {
             topic_id: self.args.topic_id.or_else(|| id_of_siblings(&name.topic, log_dir)),
             insist_on_id: self.args.topic_id.is_some(),
             force: self.args.force,
+            with_deleted: self.args.with_deleted,
         })
     }
 
@@ -104,7 +105,8 @@ fn id_of_siblings(topic: &str, log_dir: &Path) -> Option<Uuid> {
     let siblings =
         opened.partitions().filter(|(name, _)| name.kind == DirKind::Live && name.topic_partition.topic == topic);
     let ids = siblings.filter_map(|(_, dir)| partition_metadata::read(&dir.join(partition_metadata::FILE_NAME)).ok());
-    let ids: BTreeSet<[u8; 16]> = ids.map(|metadata| metadata.topic_id.0).collect();
+    let ids: BTreeSet<[u8; 16]> =
+        ids.map(|metadata| metadata.topic_id).filter(|id| !id.is_reserved()).map(|id| id.0).collect();
     // Two ids: neither can be believed.
     ids.first().filter(|_| ids.len() == 1).map(|id| Uuid(*id))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::arrange::Arranged;
@@ -14,7 +13,7 @@ use crate::batch::walk::{Stop, Walker};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, Opening, StorageError};
 use crate::storage::index::offset::OffsetIndex;
-use crate::storage::index::time::{self, TimeIndex};
+use crate::storage::index::time::TimeIndex;
 use crate::storage::index::{self};
 use crate::storage::leader_epochs::{self, EpochEntry, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
@@ -23,6 +22,9 @@ use crate::storage::recovery::{self, LoadOptions};
 use crate::storage::restore::as_kafka::{files_of, written};
 use crate::storage::restore::{Action, Lost, RestoreError, Sharing, Step, take_over};
 use crate::storage::swap::Ends;
+use crate::storage::verify::offset_index::OffsetIndexCheck;
+use crate::storage::verify::time_index::TimeIndexCheck;
+use crate::storage::verify::{IndexResult, Placed};
 use crate::storage::writer::LogConfig;
 use crate::storage::{partition_metadata, producer_state, writer};
 use crate::types::{Offset, Position, Uuid};
@@ -46,6 +48,8 @@ pub struct Wishes {
     pub insist_on_id: bool,
     /// Replicas of another topic id are taken all the same.
     pub force: bool,
+    /// What waits in `.deleted` and `.cleaned` segments is taken too, where it fills a hole or follows the end.
+    pub with_deleted: bool,
 }
 
 /// A plan.
@@ -84,6 +88,11 @@ pub fn plan(partition: &Partition, wishes: Wishes) -> Result<SalvageJob, Restore
     for (number, dir) in wishes.replicas.iter().enumerate() {
         let replica = Partition::open(dir, Checkpoints::default())?;
         let theirs = survey(&replica, number + 1, wishes.max_batch_bytes, &mut files)?;
+        arranged.runs = merge(&arranged.runs, &theirs.runs, wishes.to_offset, &files)?;
+    }
+    if wishes.with_deleted {
+        let set_aside = Partition::set_aside(partition.dir())?;
+        let theirs = survey(&set_aside, wishes.replicas.len() + 1, wishes.max_batch_bytes, &mut files)?;
         arranged.runs = merge(&arranged.runs, &theirs.runs, wishes.to_offset, &files)?;
     }
     let bases = bases(&arranged, &files);
@@ -202,7 +211,9 @@ impl SalvageJob {
 
     fn plan_topic_id(&mut self) -> Result<(), RestoreError> {
         let path = |dir: &Path| dir.join(partition_metadata::FILE_NAME);
-        let own = partition_metadata::read(&path(&self.dir)).ok().map(|metadata| metadata.topic_id);
+        // A reserved id reads well, and no topic has it.
+        let read = |dir: &Path| partition_metadata::read(&path(dir)).ok().map(|metadata| metadata.topic_id);
+        let own = read(&self.dir).filter(|id| !id.is_reserved());
         let mut id = if self.wishes.insist_on_id { self.wishes.topic_id } else { own.or(self.wishes.topic_id) };
         for replica in &self.wishes.replicas {
             let Ok(metadata) = partition_metadata::read(&path(replica)) else { continue };
@@ -567,48 +578,33 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
 }
 
 /// Whether the index of a log that stays as it is can stay too, though it was made with another
-/// `index.interval.bytes`: whole, in order, every entry at a batch, the last timestamp the log's largest.
+/// `index.interval.bytes`: whole, and no look-up goes astray by it.
 fn index_is_true(segment: &Segment, kind: SegmentFileKind, path: &Path, log: &Path) -> std::io::Result<bool> {
     let Ok(Some(bytes)) = present(index::read(path)) else { return Ok(false) };
-    match kind {
-        SegmentFileKind::OffsetIndex => {
-            let stored = OffsetIndex::from_file(segment.base, &bytes);
-            let whole = stored.first_violation().is_none()
-                && stored.len() == stored.raw_entries()
-                && stored.len() * index::offset::ENTRY_LEN == bytes.file_len();
-            // None at all is true, and of no use where there should be some.
-            if !whole || (stored.is_empty() && !segment.offset_index.is_empty()) {
-                return Ok(false);
-            }
-            let log = File::open(log)?;
-            for entry in stored.entries() {
-                let mut first = [0; 8];
-                let Some(position) = entry.position().filter(|position| position.get() < segment.len) else {
-                    return Ok(false);
-                };
-                log.read_exact_at(&mut first, position.get())?;
-                let first = Offset::new(i64::from_be_bytes(first));
-                let at_batch = segment.pieces.iter().any(|run| run.first <= first && first <= run.last);
-                if !at_batch || first > entry.offset || !starts_batch(&log, position)? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        }
-        SegmentFileKind::TimeIndex => {
-            let stored = TimeIndex::from_file(segment.base, &bytes);
-            let last = |bytes: &[u8]| bytes.len().checked_sub(time::ENTRY_LEN).map(|at| bytes[at..].to_vec());
-            Ok(stored.first_violation().is_none()
-                && stored.len() * time::ENTRY_LEN == bytes.file_len()
-                && last(bytes.bytes()) == last(&segment.time_index))
-        }
-        _ => Ok(false),
+    let offsets = OffsetIndex::from_file(segment.base, &bytes);
+    let times = TimeIndex::from_file(segment.base, &bytes);
+    let is_offsets = kind == SegmentFileKind::OffsetIndex;
+    let (entries, entry_len) = match is_offsets {
+        true => (offsets.len(), index::offset::ENTRY_LEN),
+        false => (times.len(), index::time::ENTRY_LEN),
+    };
+    // None at all is true, and of no use where there should be some.
+    if entries * entry_len != bytes.file_len() || (is_offsets && entries == 0 && !segment.offset_index.is_empty()) {
+        return Ok(false);
     }
-}
-
-/// Whether a batch that could be one starts there; the log itself is known to be sound.
-fn starts_batch(log: &File, position: Position) -> std::io::Result<bool> {
-    let mut magic = [0; 1];
-    log.read_exact_at(&mut magic, position.get() + 16)?;
-    Ok(magic[0] <= 2)
+    let (mut offsets, mut times) = (OffsetIndexCheck::new(offsets), TimeIndexCheck::new(times));
+    let mut walker = Walker::headers(FileSource::with_read_bytes(File::open(log)?, 4 << 10)?, Position::ZERO);
+    while let Ok(walked) = walker.step()? {
+        let placed = Placed::of(&walked.frame, walked.position);
+        match is_offsets {
+            true => drop(offsets.batch(&placed)),
+            false => times.batch(&placed, false),
+        }
+    }
+    let is_sound = |result: &IndexResult| !matches!(result, IndexResult::Corrupt(_));
+    if is_offsets {
+        return Ok(is_sound(&offsets.finish(segment.len).0));
+    }
+    let times = times.finish(true);
+    Ok(is_sound(&times.result) && times.missing_closing.is_none())
 }

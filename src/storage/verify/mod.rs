@@ -76,7 +76,8 @@ pub struct Placed {
 }
 
 impl Placed {
-    fn of(frame: &Frame<'_>, position: Position) -> Placed {
+    /// Of a batch that stands at `position`.
+    pub fn of(frame: &Frame<'_>, position: Position) -> Placed {
         Placed {
             position: position.get(),
             size: frame.size_bytes(),
