@@ -166,3 +166,76 @@ fn a_kill_at_any_system_call_leaves_the_original_or_the_result() {
     kill_at_every_call(&pristine, &["--mode", "kafka", "--full"]);
     kill_at_every_call(&pristine, &["--mode", "merge", "--from", clean.to_str().unwrap()]);
 }
+
+/// The same of `verify-index --rebuild`: every index is the old one or the new one, and a rerun finishes.
+#[test]
+fn a_rebuild_killed_at_any_system_call_leaves_old_and_new_indexes_and_no_others() {
+    const TOPIC: &str = "v-index-unsorted-0";
+    let Some(dir) = support::kafka_data_dir() else { return };
+    let every: usize = std::env::var("LOGDIR_KILL_EVERY").map_or(41, |text| text.parse().unwrap());
+    let case = Case::open(&dir.join("cases/09-corrupt"));
+    let temp = tempfile::tempdir().unwrap();
+    let work = temp.path().join("data");
+    let live = work.join(TOPIC);
+    let fresh = || {
+        let _ = fs::remove_dir_all(&work);
+        copy(&case.data().join("corrupt").join(TOPIC), &live);
+        fs::remove_file(live.join("00000000000000000066.index")).unwrap();
+        fs::write(live.join("00000000000000000100.timeindex"), [7; 12]).unwrap();
+        fs::write(work.join(".lock"), "").unwrap();
+    };
+    let rebuild = |options: &[&str]| {
+        let place = live.to_str().unwrap();
+        let args = ["verify-index", place, "--rebuild", "--execute", "-q", "--threads", "1"];
+        let mut traced = Command::new("strace");
+        traced.args(options).arg(env!("CARGO_BIN_EXE_logdir")).args(args);
+        traced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    fresh();
+    let original = files(&live);
+    let log = temp.path().join("calls");
+    let traced = rebuild(&["-f", "-o", log.to_str().unwrap()]);
+    if !traced.is_ok_and(|status| status.success()) || !log.is_file() {
+        println!("skipped: strace is not there, or may not trace");
+        return;
+    }
+    let (result, whole) = (files(&live), names(&live));
+    assert_ne!(original, result, "there is something to rebuild");
+    let (mut tried, mut killed, mut mixed, mut number) = (0, 0, 0, 0);
+    for (name, count) in &calls(&log) {
+        for when in 1..=*count {
+            number += 1;
+            let telling =
+                ["rename", "pwrite", "fsync", "fdatasync", "ftruncate"].iter().any(|call| name.contains(call));
+            if number % every != 0 && !telling {
+                continue;
+            }
+            fresh();
+            let inject = format!("inject={name}:signal=KILL:when={when}");
+            let status = rebuild(&["-f", "-o", "/dev/null", "-e", &inject]).unwrap();
+            tried += 1;
+            killed += usize::from(!status.success());
+            let place = format!("killed at call {when} of {name}");
+            let now: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
+            for (name, bytes) in &now {
+                let known = [original.get(name), result.get(name)];
+                assert!(known.contains(&Some(bytes)), "{place}: {name} is neither the old one nor the new one");
+            }
+            assert!(original.keys().all(|name| now.contains_key(name)), "{place}: a file is gone");
+            mixed += usize::from(now != original && now != result);
+            let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
+                .env_clear()
+                .args(["verify-index", live.to_str().unwrap(), "--rebuild", "--execute"])
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(0), "{place}: {}", String::from_utf8_lossy(&output.stderr));
+            let after: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
+            assert_eq!(after, result, "{place}: after the rerun");
+        }
+    }
+    println!(
+        "{tried} of {number} system calls covered, {killed} runs killed, {mixed} between two indexes; {} files",
+        whole.len()
+    );
+    assert!(killed > 5 && mixed > 0);
+}

@@ -985,8 +985,8 @@ fn a_rebuild_makes_the_bytes_a_broker_made() {
                 let made = again.rebuilt.unwrap();
                 for index in &segment.indexes {
                     let (made, entry_len) = match index.kind {
-                        SegmentFileKind::OffsetIndex => (Some(made.offset.clone()), 8),
-                        SegmentFileKind::TimeIndex => (Some(made.time.clone()), 12),
+                        SegmentFileKind::OffsetIndex => (made.offset.clone(), 8),
+                        SegmentFileKind::TimeIndex => (made.time.clone(), 12),
                         _ => (made.txn.clone(), 34),
                     };
                     let stored = std::fs::read(&index.path).unwrap();

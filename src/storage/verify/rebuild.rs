@@ -28,8 +28,8 @@ pub struct NewIndex {
 pub fn changes(report: &mut SegmentReport) -> Result<Vec<NewIndex>, StorageError> {
     let Some(made) = report.rebuilt.take() else { return Ok(Vec::new()) };
     let files = [
-        (SegmentFileKind::OffsetIndex, Some(made.offset)),
-        (SegmentFileKind::TimeIndex, Some(made.time)),
+        (SegmentFileKind::OffsetIndex, made.offset),
+        (SegmentFileKind::TimeIndex, made.time),
         (SegmentFileKind::TxnIndex, made.txn),
     ];
     let mut changes = Vec::new();

@@ -67,14 +67,14 @@ pub struct IndexReport {
     pub result: Option<IndexResult>,
 }
 
-/// The bytes of a segment's index files as a rebuild makes them.
+/// The bytes of a segment's index files as a rebuild makes them; `None` where the one that is there can stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIndexes {
     /// Offset index.
-    pub offset: Vec<u8>,
+    pub offset: Option<Vec<u8>>,
     /// Time index, with its closing entry.
-    pub time: Vec<u8>,
-    /// Transaction index; `None`: there is none and nothing to list, or what was open before is not known.
+    pub time: Option<Vec<u8>>,
+    /// Transaction index; `None` too where there is none and nothing to list, or what was open before is not known.
     pub txn: Option<Vec<u8>>,
 }
 
@@ -578,18 +578,27 @@ impl Pass<'_> {
     /// Keeps the indexes made again where something is wrong with those there are.
     fn finish_rebuild(&mut self, txn: Option<Vec<u8>>) {
         let (Some(mut builder), Some(rebuild)) = (self.builder.take(), self.options.rebuild) else { return };
-        let is_wrong = |finding: &Finding| finding.advice == Advice::RebuildIndexes;
-        builder.close();
-        let NewEntries { offset, time } = builder.take();
-        let is_empty = |report: &IndexReport| report.kind == SegmentFileKind::OffsetIndex && report.entries == 0;
-        let is_due = rebuild.all
-            || self.report.findings.told().iter().any(is_wrong)
-            || (!offset.is_empty() && self.report.indexes.iter().any(is_empty));
         // Of a damaged log no index can tell the truth.
-        if !is_due || self.report.is_damaged {
+        if self.report.is_damaged {
             return;
         }
-        self.report.rebuilt = Some(NewIndexes { offset, time, txn });
+        builder.close();
+        let NewEntries { offset, time } = builder.take();
+        let findings = self.report.findings.told();
+        let is_due = |kind: SegmentFileKind| {
+            let path = self.segment.sibling(kind);
+            let is_wrong = |finding: &Finding| finding.advice == Advice::RebuildIndexes && finding.path == path;
+            rebuild.all || findings.iter().any(is_wrong)
+        };
+        let is_empty = |report: &IndexReport| report.kind == SegmentFileKind::OffsetIndex && report.entries == 0;
+        let is_sparse = !offset.is_empty() && self.report.indexes.iter().any(is_empty);
+        let made = NewIndexes {
+            offset: (is_sparse || is_due(SegmentFileKind::OffsetIndex)).then_some(offset),
+            time: is_due(SegmentFileKind::TimeIndex).then_some(time),
+            txn: txn.filter(|_| is_due(SegmentFileKind::TxnIndex)),
+        };
+        self.report.rebuilt =
+            Some(made).filter(|made| made.offset.is_some() || made.time.is_some() || made.txn.is_some());
     }
 
     fn told(&mut self, fault: Fault, path: &std::path::Path, result: &IndexResult) {
