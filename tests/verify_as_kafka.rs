@@ -12,7 +12,7 @@ use logdir::storage::index::offset::OffsetIndex;
 use logdir::storage::index::time::TimeIndex;
 use logdir::storage::log_dir::open_partition_dir;
 use logdir::storage::names::{DirKind, SegmentFileKind};
-use logdir::storage::verify::log_dir::{self, CheckedDir};
+use logdir::storage::verify::log_dir::{self, CheckedDir, ClusterTopics, TopicIds};
 use logdir::storage::verify::offset_index::OffsetIndexCheck;
 use logdir::storage::verify::partition::{self, Around, PartitionReport};
 use logdir::storage::verify::time_index::TimeIndexCheck;
@@ -27,11 +27,19 @@ const DEEP: Options = Options { depth: Depth::Deep, max_batch_bytes: 128 << 20, 
 /// Checks one log directory: what was found about itself, and its partitions.
 fn check(dir: &Path, options: &Options) -> (CheckedDir, Vec<PartitionReport>) {
     let mut dirs = log_dir::check(&[dir.to_owned()]).unwrap();
+    let cluster = ClusterTopics::read(&mut dirs);
+    let mut ids = TopicIds::with(&cluster);
     let checked = dirs.pop().unwrap();
     let mut reports = Vec::new();
     for (name, path) in checked.log_dir.partitions().filter(|(name, _)| name.kind != DirKind::Delete) {
         let partition = checked.log_dir.open_partition(name, path).unwrap();
-        reports.push(partition::check(&partition, checked.around, options, &|_| {}).unwrap());
+        let is_compacted = cluster.is_compacted(&name.topic_partition.topic);
+        let around = Around { is_compacted, ..checked.around };
+        let mut report = partition::check(&partition, around, options, &|_| {}).unwrap();
+        if let Some(id) = report.topic_id.filter(|_| name.kind == DirKind::Live) {
+            report.findings.extend(ids.add(&name.topic_partition, id, path));
+        }
+        reports.push(report);
     }
     (checked, reports)
 }
@@ -628,6 +636,15 @@ const LOGS: &[Row] = &[
         "leader-epoch-checkpoint",
     ),
     Row(
+        "topic id: one that the metadata does not have",
+        "c-none-0/partition.metadata",
+        |f| *f = b"version: 0\ntopic_id: Rxb6TNYpQwKP9QAa-GboDQ".to_vec(),
+        false,
+        "partition_metadata",
+        "loses_data",
+        "partition.metadata",
+    ),
+    Row(
         "topic id: zero",
         "c-none-0/partition.metadata",
         |f| *f = b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA".to_vec(),
@@ -898,6 +915,17 @@ fn bad_names_of_the_matrix_are_found() {
         deed(&dir);
         assert_found(what, &dir, code, grade, file);
     }
+    // A directory of a topic that the metadata does not know.
+    let (_temp, dir) = copied("codecs", false);
+    std::fs::rename(dir.join("edge-0"), dir.join("nowhere-0")).unwrap();
+    assert_found("an unknown topic", &dir, "partition_metadata", "loses_data", "nowhere-0/partition.metadata");
+    // The metadata says what is compacted, though no checkpoint does.
+    let (_temp, dir) = copied("compacted", true);
+    std::fs::write(dir.join("cleaner-offset-checkpoint"), "").unwrap();
+    let (_, reports) = check(&dir, &DEEP);
+    assert!(
+        reports.iter().filter(|report| report.topic_partition.topic == "compact").all(|report| report.is_compacted)
+    );
     // A dropped log directory with transactions: its index names aborted ones.
     let (_temp, dir) = copied("transactions", true);
     let index = dir.join("txn-a-0/00000000000000000001.txnindex");

@@ -21,6 +21,7 @@ use super::range::Partitions;
 use super::ui::{Pipe, Problem, Ui};
 use super::{Outcome, man, size};
 use crate::storage::fs::StorageError;
+use crate::storage::names::DirKind;
 use crate::storage::verify::log_dir::TopicIds;
 use crate::storage::verify::partition::{self, PartitionReport};
 use crate::storage::verify::{Depth, Grade, Options};
@@ -108,9 +109,10 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
             printer.findings(&findings, ui.out().buffer());
         }
     }
-    let mut ids = TopicIds::default();
+    let mut ids = TopicIds::with(&targets.cluster);
     let failed = check_all(&targets.partitions, &options, global, ui, |target, mut report, ui| {
-        if let Some(id) = report.topic_id {
+        let is_live = target.partition.name().kind == DirKind::Live;
+        if let Some(id) = report.topic_id.filter(|_| is_live) {
             report.findings.extend(ids.add(&report.topic_partition, id, target.partition.dir()));
         }
         let is_bad = report.findings.problems() > 0;

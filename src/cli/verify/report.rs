@@ -221,6 +221,8 @@ pub fn hint(finding: &Finding) -> Option<String> {
     Some(match finding.advice {
         Advice::Nothing => return None,
         Advice::Salvage => format!("see what can be kept with: logdir recover {dir} --mode salvage"),
+        Advice::Merge => format!("fill it from a replica with: logdir recover {dir} --mode merge --from REPLICA_DIR"),
+        Advice::TakeDeleted => format!("take it back with: logdir recover {dir} --mode salvage --with-deleted"),
         Advice::Recover => format!("see what a broker would cut with: logdir recover {dir}"),
         Advice::RebuildIndexes => format!("make it again from the log: logdir verify-index {dir} --rebuild --execute"),
         Advice::Remove => format!("move it away, and remove .kafka_cleanshutdown: a broker makes it again: {path}"),

@@ -10,7 +10,7 @@ use crate::storage::fs::StorageError;
 use crate::storage::log_dir::{LogDir, open_partition_dir};
 use crate::storage::names::{DirKind, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::partition::{Partition, present};
-use crate::storage::verify::log_dir::{self, CheckedDir};
+use crate::storage::verify::log_dir::{self, CheckedDir, ClusterTopics};
 use crate::storage::verify::partition::Around;
 use crate::storage::{clean_shutdown, meta_properties};
 
@@ -39,6 +39,8 @@ pub struct Target {
 pub struct Targets {
     /// Whole log directories.
     pub dirs: Vec<CheckedDir>,
+    /// What the metadata log in them says of topics.
+    pub cluster: ClusterTopics,
     /// Their partitions and those named one by one.
     pub partitions: Vec<Target>,
     /// Paths that could not be used.
@@ -71,6 +73,7 @@ impl Targets {
             }
         }
         targets.dirs = log_dir::check(&readable).map_err(|error| storage_problem(&error))?;
+        targets.cluster = ClusterTopics::read(&mut targets.dirs);
         targets.list(wanted, ui);
         let places = if wanted.paths.is_empty() { &readable } else { wanted.paths };
         targets.missing_topics(wanted, places)?;
@@ -88,7 +91,10 @@ impl Targets {
                     continue;
                 }
                 match log_dir.open_partition(name, path) {
-                    Ok(partition) => self.partitions.push(Target { partition, around: *around }),
+                    Ok(opened) => {
+                        let is_compacted = self.cluster.is_compacted(&partition.topic);
+                        self.partitions.push(Target { partition: opened, around: Around { is_compacted, ..*around } });
+                    }
                     Err(error) if error.is_not_found() => gone(&error).show(ui),
                     Err(error) => self.failures.push(storage_problem(&error)),
                 }
@@ -165,5 +171,6 @@ fn around(partition: &Path) -> Around {
     Around {
         is_trusted: dir.join(clean_shutdown::FILE_NAME).exists(),
         is_kraft: meta.is_some_and(|meta| meta.version() > 0),
+        is_compacted: false,
     }
 }

@@ -124,6 +124,17 @@ impl Forecast {
     }
 }
 
+/// What the metadata log in `log_dir` knows of the cluster's topics, all its records taken for committed; `None` where the
+/// directory has no metadata log.
+pub fn metadata_image(log_dir: &Path) -> Result<Option<MetadataImage>, Reason> {
+    let dir = log_dir.join(METADATA_DIR);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    // Nothing in it is about time: it has no producers.
+    metadata::load(&dir, &BrokerSettings::default(), 0).map(|log| Some(log.image))
+}
+
 /// Forecasts a start with the log directories `dirs`, in the order of `log.dirs`.
 pub fn forecast(dirs: &[PathBuf], options: &ForecastOptions, observer: &dyn Observer) -> Forecast {
     let settings = &options.settings;

@@ -131,6 +131,10 @@ pub enum Advice {
     Nothing,
     /// See what can be kept, and from which replica the rest can come.
     Salvage,
+    /// Fill the hole from another replica.
+    Merge,
+    /// Fill the hole with what waits to be removed.
+    TakeDeleted,
     /// Cut the log as a broker would.
     Recover,
     /// Make the indexes again.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::access::Survey;
 use super::finding::{Advice, Fault, Finding, Findings, Grade};
 use super::partition::Around;
+use crate::schema::image::MetadataImage;
 use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
+use crate::storage::forecast;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::meta_properties::{self, MetaProperties};
@@ -74,7 +76,7 @@ fn check_dir(dir: &Path) -> Result<CheckedDir, StorageError> {
         findings.push(Finding::new(Fault::MetaProperties, Grade::Cosmetic, &meta_path, said));
     }
     check_entries(dir, &mut findings)?;
-    let around = Around { is_trusted: log_dir.clean_shutdown().is_some(), is_kraft };
+    let around = Around { is_trusted: log_dir.clean_shutdown().is_some(), is_kraft, is_compacted: false };
     Ok(CheckedDir { log_dir, around, findings })
 }
 
@@ -163,15 +165,77 @@ fn against(dir: &mut CheckedDir, other: &CheckedDir) {
     }
 }
 
-/// Topic ids of partitions: those of one topic agree.
+/// What the cluster's metadata says of topics, read from the metadata log in one of the log directories.
 #[derive(Debug, Default)]
-pub struct TopicIds {
+pub struct ClusterTopics {
+    image: Option<MetadataImage>,
+}
+
+impl ClusterTopics {
+    /// Of the first of `dirs` that has a metadata log. One that cannot be read is a finding of its directory.
+    pub fn read(dirs: &mut [CheckedDir]) -> ClusterTopics {
+        // Directories of different clusters have nothing to say about each other.
+        let clusters: HashSet<_> = dirs.iter().filter_map(|dir| dir.log_dir.meta()?.cluster_id()).collect();
+        if clusters.len() > 1 {
+            return ClusterTopics::default();
+        }
+        for dir in dirs {
+            match forecast::metadata_image(dir.log_dir.dir()) {
+                Ok(None) => {}
+                Ok(image) => return ClusterTopics { image },
+                Err(reason) => {
+                    let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
+                    let said = format!("the metadata log cannot be opened: {reason}; a broker does not start");
+                    let finding = Finding::new(Fault::Unreadable, Grade::StopsBroker, path, said);
+                    dir.findings.push(finding.advice(Advice::Inspect));
+                    return ClusterTopics::default();
+                }
+            }
+        }
+        ClusterTopics::default()
+    }
+
+    /// Whether the topic's own cleanup.policy has `compact` in it.
+    pub fn is_compacted(&self, topic: &str) -> bool {
+        let policy = self.image.as_ref().and_then(|image| image.topic_config(topic)?.get("cleanup.policy"));
+        policy.is_some_and(|policy| policy.split(',').any(|word| word.trim() == "compact"))
+    }
+
+    /// A partition directory with topic id `id` whose topic the metadata knows by another id, or not at all.
+    fn contradicts(&self, partition: &TopicPartition, id: Uuid, dir: &Path) -> Option<Finding> {
+        let image = self.image.as_ref()?;
+        let topic = match image.topic_named(&partition.topic) {
+            Some(topic) if topic.topic_id == id => return None,
+            topic => topic,
+        };
+        let said = match topic {
+            Some(topic) => format!("topic id {id}, in the cluster's metadata it is {}", topic.topic_id),
+            None => format!("topic id {id}, and the cluster's metadata knows no topic '{}'", partition.topic),
+        };
+        let path = dir.join(crate::storage::partition_metadata::FILE_NAME);
+        let said = format!("{said}: a broker renames the directory to -stray");
+        Some(Finding::new(Fault::PartitionMetadata, Grade::LosesData, path, said).advice(Advice::Restore))
+    }
+}
+
+/// Topic ids of partitions: those of one topic agree, with each other and with the cluster's metadata.
+#[derive(Debug, Default)]
+pub struct TopicIds<'c> {
+    cluster: Option<&'c ClusterTopics>,
     known: BTreeMap<String, (Uuid, PathBuf)>,
 }
 
-impl TopicIds {
-    /// Takes the id that a partition directory names; a finding when another of the topic names another one.
+impl<'c> TopicIds<'c> {
+    /// Compares with these too.
+    pub fn with(cluster: &'c ClusterTopics) -> TopicIds<'c> {
+        TopicIds { cluster: Some(cluster), ..TopicIds::default() }
+    }
+
+    /// Takes the id that a partition directory names; a finding when the metadata or another of the topic has another one.
     pub fn add(&mut self, partition: &TopicPartition, id: Uuid, dir: &Path) -> Option<Finding> {
+        if let Some(found) = self.cluster.and_then(|cluster| cluster.contradicts(partition, id, dir)) {
+            return Some(found);
+        }
         let (known, from) =
             self.known.entry(partition.topic.to_string()).or_insert_with(|| (id, dir.to_owned())).clone();
         if known == id {

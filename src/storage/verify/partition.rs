@@ -27,6 +27,8 @@ pub struct Around {
     pub is_trusted: bool,
     /// Its brokers know topic ids: `meta.properties` has version 1.
     pub is_kraft: bool,
+    /// The cluster's metadata has a cleanup.policy for the topic with `compact` in it.
+    pub is_compacted: bool,
 }
 
 /// What a check of a partition came to.
@@ -80,7 +82,7 @@ pub fn check(
         topic_id: None,
         log_start: partition.log_start(),
         log_end: reports.iter().rev().find_map(|segment| segment.next).unwrap_or(partition.log_start()),
-        is_compacted: is_compacted(partition.checkpoints(), &reports),
+        is_compacted: around.is_compacted || is_compacted(partition.checkpoints(), &reports),
         segments: reports,
         findings,
     };
@@ -124,7 +126,7 @@ fn check_segments(
         }
     }
     let evidence = if partition.is_whole() { Evidence::of(partition) } else { Evidence::default() };
-    let is_compacted = partition.checkpoints().cleaner.is_some();
+    let is_compacted = around.is_compacted || partition.checkpoints().cleaner.is_some();
     let check_run = |run: Range<usize>| -> Result<(Vec<SegmentReport>, Findings, Vec<SnapshotFile>), StorageError> {
         let mut findings = Findings::default();
         let start = segments.get(run.start).map_or(Offset::ZERO, |segment| segment.base);
@@ -286,7 +288,8 @@ impl PartitionReport {
         };
         let said = format!("{count} offsets are missing: {from}..{to}{hint}");
         let finding = Finding::new(Fault::Gap, Grade::LosesData, &segment.log, said);
-        Some(finding.offset(from).advice(Advice::Salvage))
+        let advice = if aside.is_some() { Advice::TakeDeleted } else { Advice::Merge };
+        Some(finding.offset(from).advice(advice))
     }
 
     /// An offset index that has no entry where those of other segments would have had some.
