@@ -10,7 +10,7 @@ use super::range::Partitions;
 use super::table::{Column, Listing};
 use super::ui::{Problem, Ui};
 use super::verify::target::{Targets, Wanted};
-use super::verify::{check_all, hint};
+use super::verify::{check_all, finding_json};
 use super::{Outcome, man, size};
 use crate::storage::lock::{DirLock, LockError};
 use crate::storage::verify::partition::PartitionReport;
@@ -258,17 +258,9 @@ impl Shown {
     }
 
     fn finding(&self, finding: &Finding, out: &mut Vec<u8>) {
-        let Finding { path, position, offset, message, fault, .. } = finding;
+        let Finding { path, position, message, fault, .. } = finding;
         if self.json {
-            return JsonRow::new("finding")
-                .field("grade", finding.grade.word())
-                .field("code", fault.code())
-                .field("path", path.display().to_string())
-                .field("position", position.map(crate::types::Position::get))
-                .field("offset", offset.map(crate::types::Offset::get))
-                .field("message", message.clone())
-                .field("hint", hint(finding))
-                .write(out);
+            return finding_json(finding, out);
         }
         let at = position.map_or(String::new(), |position| format!("position {position}: "));
         out.extend_from_slice(format!("{}: {at}{message} [{}]\n", path.display(), fault.code()).as_bytes());

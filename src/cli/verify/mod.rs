@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-pub use self::report::hint;
+pub use self::report::json as finding_json;
 use self::report::{Form, Printer};
 use self::target::{Target, Targets, Wanted};
 use super::args::{GlobalArgs, OutputFormat, TopicArg};

@@ -137,8 +137,8 @@ impl Printer {
 
     /// Findings: at once in JSON, after the table else.
     pub fn findings(&mut self, findings: &Findings, out: &mut Vec<u8>) {
-        for grade in findings.told().iter().map(|finding| finding.grade) {
-            self.sums.by_grade[grade as usize] += 1;
+        for (count, more) in self.sums.by_grade.iter_mut().zip(findings.by_grade()) {
+            *count += more;
         }
         self.sums.worst = self.sums.worst.max(findings.worst());
         for finding in findings.told() {
@@ -154,7 +154,6 @@ impl Printer {
         }
         for (path, fault, more) in findings.untold() {
             let (path, fault) = (path.display().to_string(), fault.code());
-            self.sums.by_grade[Grade::LosesData as usize] += more;
             match self.form {
                 Form::Json => {
                     JsonRow::new("more_findings")
@@ -198,7 +197,8 @@ fn text(finding: &Finding, out: &mut Vec<u8>) {
     }
 }
 
-fn json(finding: &Finding, out: &mut Vec<u8>) {
+/// A finding as an object of its own.
+pub fn json(finding: &Finding, out: &mut Vec<u8>) {
     JsonRow::new("finding")
         .field("grade", finding.grade.word())
         .field("code", finding.fault.code())

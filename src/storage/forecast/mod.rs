@@ -39,6 +39,7 @@ use self::identity::Identity;
 use self::reason::{of_load, reach_of_storage};
 use super::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
 use super::fs::StorageError;
+use super::log_dir::REMOTE_CACHE;
 use super::names::{DirKind, PartitionDirName};
 use super::partition::present;
 use super::recovery::{self, LoadOptions};
@@ -48,8 +49,6 @@ use crate::types::{Offset, TimestampMs, TopicPartition, Uuid};
 
 /// Topic of the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
-/// Name of the tiered-storage cache, which is no partition.
-const REMOTE_CACHE: &str = "remote-log-index-cache";
 
 /// How to forecast.
 #[derive(Debug, Clone, Default)]

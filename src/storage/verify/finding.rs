@@ -211,15 +211,13 @@ pub const TOLD_MAX: u64 = 100;
 pub struct Findings {
     told: Vec<Finding>,
     counts: BTreeMap<(PathBuf, Fault), u64>,
-    worst: Option<Grade>,
-    total: u64,
-    problems: u64,
+    by_grade: [u64; Grade::ALL.len()],
 }
 
 impl Findings {
     /// Takes one more.
     pub fn push(&mut self, finding: Finding) {
-        self.count(finding.grade, 1);
+        self.by_grade[finding.grade as usize] += 1;
         let count = match self.counts.get_mut(&(finding.path.clone(), finding.fault)) {
             Some(count) => count,
             None => self.counts.entry((finding.path.clone(), finding.fault)).or_default(),
@@ -230,17 +228,11 @@ impl Findings {
         }
     }
 
-    fn count(&mut self, grade: Grade, number: u64) {
-        self.total += number;
-        self.problems += if grade > Grade::Cosmetic { number } else { 0 };
-        self.worst = self.worst.max(Some(grade));
-    }
-
     /// Takes those of another check.
     pub fn append(&mut self, other: Findings) {
-        self.total += other.total;
-        self.problems += other.problems;
-        self.worst = self.worst.max(other.worst);
+        for (count, more) in self.by_grade.iter_mut().zip(other.by_grade) {
+            *count += more;
+        }
         for (key, count) in other.counts {
             *self.counts.entry(key).or_default() += count;
         }
@@ -258,24 +250,29 @@ impl Findings {
         more.map(|((path, fault), count)| (path.as_path(), *fault, count - TOLD_MAX))
     }
 
+    /// Number of each grade, from least to worst, told or not.
+    pub const fn by_grade(&self) -> [u64; Grade::ALL.len()] {
+        self.by_grade
+    }
+
     /// The worst grade of all.
-    pub const fn worst(&self) -> Option<Grade> {
-        self.worst
+    pub fn worst(&self) -> Option<Grade> {
+        Grade::ALL.into_iter().rev().find(|grade| self.by_grade[*grade as usize] > 0)
     }
 
     /// Number of all, told or not.
-    pub const fn len(&self) -> u64 {
-        self.total
+    pub fn len(&self) -> u64 {
+        self.by_grade.iter().sum()
     }
 
     /// Whether nothing was found.
-    pub const fn is_empty(&self) -> bool {
-        self.total == 0
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Number of those that are more than cosmetic.
-    pub const fn problems(&self) -> u64 {
-        self.problems
+    pub fn problems(&self) -> u64 {
+        self.by_grade.iter().skip(1).sum()
     }
 
     /// Puts them in the order of files and bytes.
@@ -284,11 +281,6 @@ impl Findings {
             let key = |of: &Finding| (of.path.clone(), of.position, of.offset, of.fault);
             key(a).cmp(&key(b))
         });
-    }
-
-    /// Whether some finding told is of this fault.
-    pub fn has(&self, fault: Fault) -> bool {
-        self.told.iter().any(|finding| finding.fault == fault)
     }
 }
 
