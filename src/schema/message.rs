@@ -17,8 +17,8 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::types::Uuid;
-use crate::wire::{Reader, WireError};
+use crate::types::{TopicPartition, Uuid};
+use crate::wire::{Reader, WireError, put_unsigned_varint};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,10 +142,7 @@ impl Field {
                 Kind::String => Value::String(Cow::Borrowed("")),
                 Kind::Bytes => Value::Bytes(&[]),
                 Kind::Array(_) => Value::Array(Vec::new()),
-                Kind::Struct(fields) => Value::Struct(Fields {
-                    values: fields.iter().map(|field| (field, field.default_value())).collect(),
-                    version: 0,
-                }),
+                Kind::Struct(fields) => Value::Struct(Fields::of_defaults(fields, 0)),
             },
         }
     }
@@ -193,8 +190,13 @@ pub enum Value<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fields<'a> {
     values: Vec<(&'static Field, Value<'a>)>,
+    /// Tagged fields that the table does not have.
+    unknown: Vec<(u32, &'a [u8])>,
     version: i16,
 }
+
+/// Longest text of Kafka's messages, also where its length could say more.
+const MAX_STRING_BYTES: usize = i16::MAX as usize;
 
 /// Why bytes are not a message of the version they claim.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -213,8 +215,8 @@ pub enum SchemaError {
         /// The field.
         field: &'static str,
     },
-    /// More elements or bytes than are there.
-    #[error("{field}: {claimed} elements or bytes claimed, {available} bytes remain")]
+    /// More bytes than are there.
+    #[error("{field}: {claimed} bytes claimed, {available} remain")]
     Length {
         /// The field.
         field: &'static str,
@@ -222,6 +224,24 @@ pub enum SchemaError {
         claimed: u64,
         /// Bytes that remain.
         available: usize,
+    },
+    /// More elements than there are bytes.
+    #[error("{field}: {claimed} elements claimed, {available} bytes remain")]
+    Count {
+        /// The field.
+        field: &'static str,
+        /// The stored number.
+        claimed: u64,
+        /// Bytes that remain.
+        available: usize,
+    },
+    /// Text or bytes longer than their length field can say: 32,767 bytes of text.
+    #[error("{field}: {len} bytes are too long")]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// Its length.
+        len: usize,
     },
     /// Bytes behind the last field.
     #[error("{left} bytes left over behind the last field")]
@@ -231,7 +251,37 @@ pub enum SchemaError {
     },
 }
 
+impl SchemaError {
+    /// What Kafka's own reader says of it (`ByteBufferAccessor` and the generated `read`); "null" is the message of
+    /// a `BufferUnderflowException`.
+    pub fn kafka_text(&self) -> String {
+        match self {
+            SchemaError::Null { field } => format!("non-nullable field {field} was serialized as null"),
+            SchemaError::Length { claimed, available, .. } => {
+                format!("Error reading byte array of {claimed} byte(s): only {available} byte(s) available")
+            }
+            SchemaError::Count { claimed, available, .. } => {
+                let available = format!("but there are only {available} bytes remaining.");
+                format!("Tried to allocate a collection of size {claimed}, {available}")
+            }
+            SchemaError::TooLong { field, len } => format!("string field {field} had invalid length {len}"),
+            SchemaError::Wire { .. } | SchemaError::LeftOver { .. } => "null".into(),
+        }
+    }
+}
+
 impl Message {
+    /// A message of this version, every field with its default.
+    pub fn fields<'a>(&self, version: i16) -> Fields<'a> {
+        Fields::of_defaults(self.fields, version)
+    }
+
+    /// Appends the bytes of `fields`, a message of this table, in the version they are of. A value that the version
+    /// has no field for is left out.
+    pub fn encode(&self, fields: &Fields<'_>, out: &mut Vec<u8>) -> Result<(), SchemaError> {
+        Encoder { version: fields.version, flexible: fields.version >= self.flexible_from }.fields(fields, out)
+    }
+
     /// Whether the table describes this version.
     pub const fn knows(&self, version: i16) -> bool {
         self.versions.0 <= version && version <= self.versions.1
@@ -267,39 +317,34 @@ impl Decoder {
             let value = if here { self.nullable(field, reader)? } else { field.default_value() };
             values.push((field, value));
         }
+        let mut fields = Fields { values, unknown: Vec::new(), version: self.version };
         if self.flexible {
-            self.tagged(&mut values, reader)?;
+            self.tagged(&mut fields, reader)?;
         }
-        Ok(Fields { values, version: self.version })
+        Ok(fields)
     }
 
-    /// The section of tagged fields; those the table does not have are skipped.
-    fn tagged<'a>(
-        self,
-        values: &mut [(&'static Field, Value<'a>)],
-        reader: &mut Reader<'a>,
-    ) -> Result<(), SchemaError> {
+    /// The section of tagged fields. As in Kafka's generated code a known one is read as its kind asks, whatever
+    /// the size before it says; one the table does not have is kept as it is.
+    fn tagged<'a>(self, fields: &mut Fields<'a>, reader: &mut Reader<'a>) -> Result<(), SchemaError> {
         let wire = |reason| SchemaError::Wire { field: "tagged fields", reason };
-        for _ in 0..reader.unsigned_varint().map_err(wire)? {
+        for _ in 0..reader.unsigned_varint().map_err(wire)?.cast_signed().max(0) {
             let tag = reader.unsigned_varint().map_err(wire)?;
             let size = reader.unsigned_varint().map_err(wire)?;
-            let bytes = reader.bytes(usize::try_from(size).unwrap_or(usize::MAX)).map_err(wire)?;
-            let Some((field, value)) = values.iter_mut().find(|(field, _)| field.tag_in(self.version) == Some(tag))
-            else {
+            let known = fields.values.iter_mut().find(|(field, _)| field.tag_in(self.version) == Some(tag));
+            let Some((field, value)) = known else {
+                let bytes = reader.bytes(usize::try_from(size).unwrap_or(usize::MAX)).map_err(wire)?;
+                fields.unknown.push((tag, bytes));
                 continue;
             };
-            let mut inner = Reader::new(bytes);
-            *value = if let (Kind::Struct(fields), true) = (field.kind, field.may_be_null(self.version)) {
-                match inner.unsigned_varint().map_err(wire)? {
+            *value = if let (Kind::Struct(table), true) = (field.kind, field.may_be_null(self.version)) {
+                match reader.unsigned_varint().map_err(wire)? {
                     0 => Value::Null,
-                    _ => Value::Struct(self.fields(fields, &mut inner)?),
+                    _ => Value::Struct(self.fields(table, reader)?),
                 }
             } else {
-                self.nullable(field, &mut inner)?
+                self.nullable(field, reader)?
             };
-            if inner.remaining() > 0 {
-                return Err(SchemaError::LeftOver { left: inner.remaining() });
-            }
         }
         Ok(())
     }
@@ -336,6 +381,7 @@ impl Decoder {
             }
             Kind::String => match self.length(field, 2, reader)? {
                 None => Value::Null,
+                Some(len) if len > MAX_STRING_BYTES => return Err(SchemaError::TooLong { field, len }),
                 Some(len) => Value::String(String::from_utf8_lossy(reader.bytes(len).map_err(wire)?)),
             },
             Kind::Bytes => match self.length(field, 4, reader)? {
@@ -343,7 +389,7 @@ impl Decoder {
                 Some(len) => Value::Bytes(reader.bytes(len).map_err(wire)?),
             },
             Kind::Struct(fields) => Value::Struct(self.fields(fields, reader)?),
-            Kind::Array(kind) => match self.length(field, 4, reader)? {
+            Kind::Array(kind) => match self.count(field, reader)? {
                 None => Value::Null,
                 Some(count) => {
                     let mut elements = Vec::new();
@@ -356,7 +402,15 @@ impl Decoder {
         })
     }
 
-    /// A length or count; `None` is null. Every element takes a byte at least, so none exceeds what remains.
+    /// A count; `None` is null. Every element takes a byte at least, so none exceeds what remains.
+    fn count(self, field: &'static str, reader: &mut Reader<'_>) -> Result<Option<usize>, SchemaError> {
+        self.length(field, 4, reader).map_err(|error| match error {
+            SchemaError::Length { field, claimed, available } => SchemaError::Count { field, claimed, available },
+            error => error,
+        })
+    }
+
+    /// A length; `None` is null.
     fn length(self, field: &'static str, width: usize, reader: &mut Reader<'_>) -> Result<Option<usize>, SchemaError> {
         let wire = |reason| SchemaError::Wire { field, reason };
         let claimed = if self.flexible {
@@ -374,10 +428,180 @@ impl Decoder {
     }
 }
 
+#[derive(Clone, Copy)]
+struct Encoder {
+    version: i16,
+    flexible: bool,
+}
+
+impl Encoder {
+    fn fields(self, fields: &Fields<'_>, out: &mut Vec<u8>) -> Result<(), SchemaError> {
+        let mut tagged = Vec::new();
+        for (field, value) in &fields.values {
+            match field.tag_in(self.version) {
+                Some(tag) if *value != field.default_value() => tagged.push((tag, self.tagged(field, value)?)),
+                Some(_) => {}
+                None if field.is_in(self.version) => self.nullable(field, value, out)?,
+                None => {}
+            }
+        }
+        if self.flexible {
+            tagged.extend(fields.unknown.iter().map(|(tag, bytes)| (*tag, bytes.to_vec())));
+            tagged.sort_by_key(|(tag, _)| *tag);
+            put_varint(tagged.len(), out);
+            for (tag, bytes) in tagged {
+                put_unsigned_varint(out, tag);
+                put_varint(bytes.len(), out);
+                out.extend_from_slice(&bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn tagged(self, field: &'static Field, value: &Value<'_>) -> Result<Vec<u8>, SchemaError> {
+        let mut out = Vec::new();
+        match (value, field.may_be_null(self.version)) {
+            (Value::Struct(fields), true) => {
+                out.push(1);
+                self.fields(fields, &mut out)?;
+            }
+            (Value::Null, true) if matches!(field.kind, Kind::Struct(_)) => out.push(0),
+            _ => self.nullable(field, value, &mut out)?,
+        }
+        Ok(out)
+    }
+
+    fn nullable(self, field: &'static Field, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), SchemaError> {
+        let may_be_null = field.may_be_null(self.version);
+        match (field.kind, value) {
+            (_, Value::Null) if !may_be_null => Err(SchemaError::Null { field: field.name }),
+            (Kind::Struct(_), Value::Null) => {
+                out.push(u8::MAX);
+                Ok(())
+            }
+            (Kind::Struct(_), Value::Struct(fields)) if may_be_null => {
+                out.push(1);
+                self.fields(fields, out)
+            }
+            (kind, value) => self.value(field.name, kind, value, out),
+        }
+    }
+
+    fn value(self, field: &'static str, kind: Kind, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), SchemaError> {
+        match value {
+            Value::Null => self.null(kind, out),
+            Value::Bool(value) => out.push(u8::from(*value)),
+            // The low bytes: a number is of its field's width.
+            Value::Number(number) => out.extend_from_slice(&number.to_be_bytes()[8 - kind.width()..]),
+            Value::Float(number) => out.extend_from_slice(&number.to_bits().to_be_bytes()),
+            Value::Uuid(id) => out.extend_from_slice(&id.0),
+            Value::String(text) if text.len() > MAX_STRING_BYTES => {
+                return Err(SchemaError::TooLong { field, len: text.len() });
+            }
+            Value::String(text) => {
+                self.length(field, 2, text.len(), out)?;
+                out.extend_from_slice(text.as_bytes());
+            }
+            Value::Bytes(bytes) => {
+                self.length(field, 4, bytes.len(), out)?;
+                out.extend_from_slice(bytes);
+            }
+            Value::Array(elements) => {
+                self.length(field, 4, elements.len(), out)?;
+                let element_kind = if let Kind::Array(kind) = kind { *kind } else { kind };
+                for element in elements {
+                    self.value(field, element_kind, element, out)?;
+                }
+            }
+            Value::Struct(fields) => self.fields(fields, out)?,
+        }
+        Ok(())
+    }
+
+    fn null(self, kind: Kind, out: &mut Vec<u8>) {
+        match (self.flexible, kind) {
+            (true, _) => out.push(0),
+            (false, Kind::String) => out.extend_from_slice(&[u8::MAX; 2]),
+            (false, _) => out.extend_from_slice(&[u8::MAX; 4]),
+        }
+    }
+
+    fn length(self, field: &'static str, width: usize, len: usize, out: &mut Vec<u8>) -> Result<(), SchemaError> {
+        let too_long = SchemaError::TooLong { field, len };
+        let narrow = i32::try_from(len).map_err(|_| too_long)?;
+        if self.flexible {
+            put_unsigned_varint(out, narrow.cast_unsigned() + 1);
+        } else {
+            out.extend_from_slice(&narrow.to_be_bytes()[4 - width..]);
+        }
+        Ok(())
+    }
+}
+
+/// A count of what is in memory.
+fn put_varint(count: usize, out: &mut Vec<u8>) {
+    put_unsigned_varint(out, u32::try_from(count).unwrap_or(u32::MAX));
+}
+
+impl Kind {
+    /// Bytes of a number.
+    const fn width(self) -> usize {
+        match self {
+            Kind::Bool | Kind::I8 => 1,
+            Kind::I16 | Kind::U16 => 2,
+            Kind::I32 | Kind::U32 => 4,
+            _ => 8,
+        }
+    }
+}
+
 impl<'a> Fields<'a> {
+    /// A message or a struct in one of this version, every field with its default.
+    pub fn of_defaults(table: &'static [Field], version: i16) -> Fields<'a> {
+        let values = table.iter().map(|field| (field, field.default_value())).collect();
+        Fields { values, unknown: Vec::new(), version }
+    }
+
+    /// The same with another value in this field, which is one of the table.
+    pub fn with(mut self, name: &str, value: Value<'a>) -> Fields<'a> {
+        match self.values.iter_mut().find(|(field, _)| field.name == name) {
+            Some((_, old)) => *old = value,
+            None => unreachable!("no field {name} in this table"),
+        }
+        self
+    }
+
+    /// Version of the message they are of.
+    pub const fn version(&self) -> i16 {
+        self.version
+    }
+
+    /// Tagged fields that the table does not have, by tag.
+    pub fn unknown(&self) -> &[(u32, &'a [u8])] {
+        &self.unknown
+    }
+
     /// The field's value, or its default in a version without it; `None` for a name that is not in the table.
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         self.values.iter().find(|(field, _)| field.name == name).map(|(_, value)| value)
+    }
+
+    /// The partitions of a list of structs, each a `topic` and a list `numbers` of its partitions; none for null.
+    pub fn partitions(&self, list: &str, numbers: &str) -> Vec<TopicPartition> {
+        let Some(Value::Array(topics)) = self.get(list) else { return Vec::new() };
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let Value::Struct(fields) = topic else { continue };
+            let (Some(Value::String(topic)), Some(Value::Array(of_topic))) = (fields.get("topic"), fields.get(numbers))
+            else {
+                continue;
+            };
+            partitions.extend(of_topic.iter().filter_map(|number| match number {
+                Value::Number(number) => Some(TopicPartition::new(topic.as_ref(), i32::try_from(*number).ok()?)),
+                _ => None,
+            }));
+        }
+        partitions
     }
 
     /// Names and values, in the order of the table.
@@ -433,9 +657,29 @@ impl Value<'_> {
     }
 }
 
+/// A string as Jackson writes it: hexadecimal digits of an escape in capitals.
 fn write_text(text: &str, out: &mut Vec<u8>) {
-    // Writing to memory does not fail, and text is always JSON.
-    let _ = serde_json::to_writer(out, text);
+    out.push(b'"');
+    for byte in text.bytes() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            8 => b'b',
+            12 => b'f',
+            0..0x20 => {
+                out.extend_from_slice(format!("\\u{byte:04X}").as_bytes());
+                continue;
+            }
+            _ => {
+                out.push(byte);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -485,6 +729,9 @@ mod tests {
             let mut json = Vec::new();
             fields.write_json(&mut json);
             assert_eq!(String::from_utf8(json).unwrap(), *expected, "version {version}");
+            let mut encoded = Vec::new();
+            TABLE.encode(&fields, &mut encoded).unwrap();
+            assert_eq!(encoded, *bytes, "version {version}");
             for cut in 0..bytes.len() {
                 assert!(TABLE.decode_all(*version, &bytes[..cut]).is_err(), "version {version} cut at {cut}");
             }
@@ -501,8 +748,8 @@ mod tests {
         use SchemaError as E;
         let cases: &[(i16, &[u8], E)] = &[
             (0, b"\xff\xff\0\0\0\0\0\0\0\0", E::Null { field: "name" }),
-            (0, b"\0\0\0\0\0\0\x7f\xff\xff\xff", E::Length { field: "many", claimed: 0x7fff_ffff, available: 0 }),
-            (2, b"\x01\xff\xff\xff\xff\x0f", E::Length { field: "many", claimed: 0xffff_fffe, available: 0 }),
+            (0, b"\0\0\0\0\0\0\x7f\xff\xff\xff", E::Count { field: "many", claimed: 0x7fff_ffff, available: 0 }),
+            (2, b"\x01\xff\xff\xff\xff\x0f", E::Count { field: "many", claimed: 0xffff_fffe, available: 0 }),
             (2, b"\x01\0", E::Null { field: "many" }),
         ];
         for (version, bytes, expected) in cases {
