@@ -157,8 +157,12 @@ fn every_record_of_the_transaction_coordinator_is_read_and_written() {
     support::compared_all("transaction-log", compared, cases.len());
 }
 
+fn narrow(json: &Json) -> i32 {
+    i32::try_from(json.as_i64().unwrap()).unwrap()
+}
+
 fn partitions(json: &Json) -> Vec<TopicPartition> {
-    let pair = |pair: &Json| TopicPartition::new(pair[0].as_str().unwrap(), pair[1].as_i64().unwrap() as i32);
+    let pair = |pair: &Json| TopicPartition::new(pair[0].as_str().unwrap(), narrow(&pair[1]));
     json.as_array().map(|pairs| pairs.iter().map(pair).collect()).unwrap_or_default()
 }
 
@@ -171,7 +175,7 @@ fn subscription(json: &Json) -> Subscription {
         topics: support::list(json, "topics").iter().map(|topic| topic.as_str().unwrap().to_owned()).collect(),
         user_data: user_data(json),
         owned: partitions(&json["owned"]),
-        generation: json["generation"].as_i64().map(|generation| generation as i32),
+        generation: (!json["generation"].is_null()).then(|| narrow(&json["generation"])),
         rack: json["rack"].as_str().map(str::to_owned),
     }
 }

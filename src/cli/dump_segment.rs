@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::args::{GlobalArgs, OutputFormat, offset_arg};
+use super::decode::Decode;
 use super::dump::{Counter, DumpOptions, FileKind, Level, Output, Report, Selection, Severity};
 use super::range::{Bound, OffsetArg, Offsets};
 use super::ui::{Problem, Ui};
@@ -45,6 +46,11 @@ pub struct DumpSegmentArgs {
     /// One row per record
     #[arg(long)]
     pub records: bool,
+    /// Show what the records of internal topics say, field by field
+    ///
+    /// Alone it picks the decoder by the topic's name. In --json the fields are "decoded".
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub decode: Option<Decode>,
     /// Show a batch field by field, with its bytes
     #[arg(long, conflicts_with_all = ["records", "summary"])]
     pub hex: bool,
@@ -86,6 +92,18 @@ pub struct DumpSegmentArgs {
     /// Leave the metadata of records out
     #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
     pub skip_record_metadata: bool,
+    /// As --decode offsets, with keys and values
+    #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
+    pub offsets_decoder: bool,
+    /// As --decode transaction-log, with keys and values
+    #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
+    pub transaction_log_decoder: bool,
+    /// As --decode cluster-metadata, with keys and values
+    #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
+    pub cluster_metadata_decoder: bool,
+    /// As --decode share-group-state, with keys and values
+    #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
+    pub share_group_state_decoder: bool,
     /// Check an index by itself, without printing it
     #[arg(long, help_heading = "Options of kafka-dump-log.sh", hide_short_help = true)]
     pub index_sanity_check: bool,
@@ -117,6 +135,17 @@ impl DumpSegmentArgs {
                 .into());
         }
         Ok(offsets)
+    }
+
+    /// What to decode. Of several decoders the first counts that kafka-dump-log.sh looks for.
+    pub fn decode(&self) -> Option<Decode> {
+        let flags = [
+            (self.offsets_decoder, Decode::Offsets),
+            (self.transaction_log_decoder, Decode::TransactionLog),
+            (self.cluster_metadata_decoder, Decode::ClusterMetadata),
+            (self.share_group_state_decoder, Decode::ShareGroupState),
+        ];
+        self.decode.or_else(|| flags.into_iter().find(|(given, _)| *given).map(|(_, decode)| decode))
     }
 
     /// Everything named, in the order given, `--files` last.
@@ -155,9 +184,10 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
     let options = DumpOptions {
         paths,
         output,
-        level: if args.records { Level::Records } else { Level::Batches },
+        level: if args.records || (args.decode().is_some() && !args.batches) { Level::Records } else { Level::Batches },
         deep_iteration: args.deep_iteration,
-        print_data_log: args.print_data_log,
+        print_data_log: args.print_data_log || args.decode().is_some(),
+        decode: args.decode(),
         skip_record_metadata: args.skip_record_metadata,
         index_sanity_check: args.index_sanity_check,
         verify_index_only: args.verify_index_only,

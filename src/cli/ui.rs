@@ -40,6 +40,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("crc_mismatch", "a batch's stored and computed checksums differ"),
     ("bad_compression", "a batch's payload does not decompress"),
     ("bad_record", "a batch's records cannot be read as it declares them"),
+    ("no_key", "a record of a coordinator's topic has no key"),
     ("bad_control", "a control record cannot be read as its type declares it"),
     ("too_large", "a batch is beyond --max-batch-bytes, a file beyond what its kind can be"),
     ("offset_order", "a batch's offsets do not fit between its neighbours'"),

@@ -84,7 +84,7 @@ pub enum ConsumerProtocolError {
     /// Too short for a version.
     #[error("too short for a version")]
     Short,
-    /// A version below 0.
+    /// A version that cannot be read.
     #[error("unsupported version {0}")]
     Version(i16),
     /// Fields that cannot be read.
@@ -92,14 +92,34 @@ pub enum ConsumerProtocolError {
     Fields(#[from] SchemaError),
 }
 
-/// Reads one of the two messages; the version may be above those of the table.
+/// Which of the two messages a field of a group's member holds.
+pub fn message_in(field: &str) -> Option<&'static Message> {
+    match field {
+        "subscription" => Some(&CONSUMER_PROTOCOL_SUBSCRIPTION),
+        "assignment" => Some(&CONSUMER_PROTOCOL_ASSIGNMENT),
+        _ => None,
+    }
+}
+
+/// Reads one of the two messages; a version above those of the table counts as the newest.
 pub fn decode<'a>(message: &Message, bytes: &'a [u8]) -> Result<Fields<'a>, ConsumerProtocolError> {
-    let mut reader = Reader::new(bytes);
-    let version = reader.i16().map_err(|_| ConsumerProtocolError::Short)?;
-    if version < 0 {
+    let (version, mut reader) = version_of(bytes)?;
+    Ok(message.decode(version.min(message.versions.1), &mut reader)?)
+}
+
+/// Reads one of the two messages, of a version that the table describes.
+pub fn decode_as_stored<'a>(message: &Message, bytes: &'a [u8]) -> Result<Fields<'a>, ConsumerProtocolError> {
+    let (version, mut reader) = version_of(bytes)?;
+    if !message.knows(version) {
         return Err(ConsumerProtocolError::Version(version));
     }
-    Ok(message.decode(version.min(message.versions.1), &mut reader)?)
+    Ok(message.decode(version, &mut reader)?)
+}
+
+fn version_of(bytes: &[u8]) -> Result<(i16, Reader<'_>), ConsumerProtocolError> {
+    let mut reader = Reader::new(bytes);
+    let version = reader.i16().map_err(|_| ConsumerProtocolError::Short)?;
+    if version < 0 { Err(ConsumerProtocolError::Version(version)) } else { Ok((version, reader)) }
 }
 
 impl Subscription {

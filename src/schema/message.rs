@@ -612,6 +612,12 @@ impl<'a> Fields<'a> {
     /// Appends the fields as Kafka's own JSON form has them: those of the version, and of tagged ones those that
     /// differ from their default.
     pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.write_json_with(&|_, _, _| false, out);
+    }
+
+    /// The same, where `instead` may write the value of a field its own way and then says so; it is asked for the
+    /// fields of structs too.
+    pub fn write_json_with(&self, instead: Instead<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         let mut first = true;
         for (field, value) in &self.values {
@@ -625,14 +631,19 @@ impl<'a> Fields<'a> {
             }
             write_text(field.name, out);
             out.push(b':');
-            value.write_json(out);
+            if !instead(field.name, value, out) {
+                value.write_json_with(instead, out);
+            }
         }
         out.push(b'}');
     }
 }
 
+/// Writes the value of the field of this name and says so, or leaves it.
+pub type Instead<'i> = &'i dyn Fn(&'static str, &Value<'_>, &mut Vec<u8>) -> bool;
+
 impl Value<'_> {
-    fn write_json(&self, out: &mut Vec<u8>) {
+    fn write_json_with(&self, instead: Instead<'_>, out: &mut Vec<u8>) {
         match self {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
@@ -642,14 +653,14 @@ impl Value<'_> {
             Value::Uuid(id) => write_text(&id.to_string(), out),
             Value::String(text) => write_text(text, out),
             Value::Bytes(bytes) => write_text(&data_encoding::BASE64.encode(bytes), out),
-            Value::Struct(fields) => fields.write_json(out),
+            Value::Struct(fields) => fields.write_json_with(instead, out),
             Value::Array(elements) => {
                 out.push(b'[');
                 for (at, element) in elements.iter().enumerate() {
                     if at > 0 {
                         out.push(b',');
                     }
-                    element.write_json(out);
+                    element.write_json_with(instead, out);
                 }
                 out.push(b']');
             }

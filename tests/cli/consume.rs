@@ -633,3 +633,30 @@ fn a_copy_of_the_first_batch_at_the_end_hides_nothing_from_readers_of_committed_
         assert!(stderr.contains("are out of order, expected 20000 or above"), "{level}: {stderr}");
     }
 }
+
+#[test]
+fn internal_topics_are_decoded_as_console_consumer_does_it() {
+    let data = fixture("transactions/data").display().to_string();
+    let read = |args: &[&str]| {
+        let (code, stdout, stderr) = run(&[&["consume", "-d", &data], args].concat());
+        assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
+        stdout
+    };
+    let lines = read(&["-t", "__transaction_state", "--decode"]);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(first["key"]["type"], 0, "{first}");
+    assert!(first["key"]["data"]["transactionalId"].is_string() && first["value"]["version"].is_i64(), "{first}");
+    let offsets = read(&["-t", "__consumer_offsets", "--decode", "--json"]);
+    let decoded: Vec<serde_json::Value> = offsets.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(decoded.iter().any(|row| row["decoded"]["type"] == "OffsetCommit"), "{offsets}");
+    assert!(decoded.iter().all(|row| row["topic"] == "__consumer_offsets" && row["decoded"].is_object()));
+    let metadata = read(&["-t", "__cluster_metadata", "--decode"]);
+    assert!(
+        metadata.lines().any(|line| line.starts_with("{\"type\":\"TopicRecord\",\"version\":0,\"value\":{\"name\":"))
+    );
+    let keys = read(&["-t", "__transaction_state", "--decode", "-f", "%k\\n"]);
+    assert!(keys.starts_with("TransactionLog {\"transactionalId\":\""), "{keys}");
+    // Other topics print what they always print.
+    assert_eq!(read(&["-t", "txn-b", "--decode"]), read(&["-t", "txn-b"]));
+    assert_eq!(read(&["-t", "txn-b", "--decode", "--json"]), read(&["-t", "txn-b", "--json"]));
+}

@@ -190,3 +190,44 @@ fn the_environment_names_the_output() {
     let output = logdir(&["dump-segment", &log, "-c", "1"]).env("LOGDIR_OUTPUT", "json").output().unwrap();
     assert!(output.stdout.starts_with(b"{\"type\":\"batch\""));
 }
+
+fn rows(args: &[&str]) -> Vec<serde_json::Value> {
+    let (code, stdout, stderr) = run(args);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn records_of_internal_topics_are_shown_field_by_field() {
+    let dir = format!("{}/__transaction_state-0", data());
+    let by_name = rows(&["dump-segment", "--json", "--decode", &dir]);
+    let records: Vec<_> = by_name.iter().filter(|row| row["type"] == "record").collect();
+    assert!(records.len() > 3);
+    for row in &records {
+        assert_eq!(row["decoded"]["type"], "TransactionLog", "{row}");
+        assert!(row["decoded"]["key"]["transactionalId"].is_string(), "{row}");
+        assert!(row["key_base64"].is_string() || row["key"].is_string(), "the bytes stay: {row}");
+    }
+    let said = rows(&["dump-segment", "--json", "--decode=transaction-log", &dir]);
+    assert_eq!(by_name, said);
+    // A topic that is not internal is as it was.
+    let plain = rows(&["dump-segment", "--json", "--decode", &format!("{}/txn-b-0", data())]);
+    assert!(plain.iter().all(|row| row["decoded"].is_null()));
+    // What cannot be read that way is said of each record, and is no damage.
+    let wrong = rows(&["dump-segment", "--json", "--decode=offsets", &format!("{}/txn-b-0", data())]);
+    let wrong: Vec<_> = wrong.iter().filter(|row| row["type"] == "record" && row["control"] == false).collect();
+    assert!(!wrong.is_empty());
+    assert!(wrong.iter().all(|row| row["decoded"]["error"].is_string() || row["decoded"]["type_id"].is_i64()));
+}
+
+#[test]
+fn the_decoder_options_of_kafkas_tool_print_its_text() {
+    let log = format!("{}/__cluster_metadata-0/00000000000000000000.log", data());
+    let (code, stdout, _) = run(&["dump-segment", "--output", "kafka", "--cluster-metadata-decoder", "--files", &log]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains(" payload: {\"type\":\"TOPIC_RECORD\",\"version\":0,\"data\":{\"name\":"), "{stdout}");
+    let (_, same, _) = run(&["dump-segment", "--output", "kafka", "--decode", &log]);
+    assert_eq!(stdout, same);
+    let (_, table, _) = run(&["dump-segment", "--decode", &log]);
+    assert!(table.contains("TopicRecord   {\"name\":"), "{table}");
+}

@@ -23,6 +23,7 @@ use crate::storage::partition::Partition;
 use crate::types::{Offset, TimestampMs};
 
 use crate::cli::args::{GlobalArgs, OutputFormat, TopicArg, offset_arg};
+use crate::cli::decode::Decode;
 use crate::cli::filter::{FilterArgs, RecordFilter};
 use crate::cli::range::{Bound, OffsetArg, Offsets, Partitions};
 use crate::cli::record_format::{
@@ -109,9 +110,22 @@ pub struct ConsumeArgs {
     /// Order by timestamp over all partitions, instead of partition by partition
     #[arg(long, hide_short_help = true)]
     pub merge: bool,
-    /// Allow internal topics (__*)
+    /// Allow internal topics (__*), whose records are not text
     #[arg(long, hide_short_help = true)]
     pub include_internal: bool,
+    /// Show what the records of internal topics say, field by field
+    ///
+    /// As the formatters of kafka-console-consumer.sh do; in --json the fields are "decoded" beside the bytes.
+    /// Allows internal topics.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto",
+        hide_short_help = true
+    )]
+    pub decode: Option<Decode>,
     /// Which records of transactions are seen
     #[arg(long, value_name = "LEVEL", default_value = "read_uncommitted", hide_short_help = true)]
     pub isolation_level: IsolationLevel,
@@ -230,6 +244,9 @@ impl ConsumeArgs {
             Some(OutputFormat::Tsv) => RecordFormat::Listing(ListingStyle::Tsv),
             Some(OutputFormat::Table) => RecordFormat::Listing(table),
             Some(OutputFormat::Kafka) => RecordFormat::Text(Console::default().format()),
+            None if self.decode.is_some() && self.key_delimiter.is_none() && !self.print_offset => {
+                RecordFormat::Decoded
+            }
             None => {
                 let key = self.key_delimiter.as_ref().map(|delimiter| delimiter.0.as_slice());
                 RecordFormat::Text(with_null(TextFormat::raw(key, &self.delimiter.0, self.print_offset)))
@@ -254,13 +271,13 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         log_dirs: &log_dirs,
         topics: &args.topic,
         partitions: args.partition.as_ref(),
-        internal: args.include_internal,
+        internal: args.include_internal || args.decode.is_some(),
     };
     let selected = select(&selection)?;
     let mut consumer = Consumer {
         offsets,
         args,
-        formatter: Formatter::new(format, ui.time_text()),
+        formatter: Formatter::new(format, ui.time_text()).decoding(args.decode),
         filter: args.filter.filter(),
         decompressor: Decompressor::with_cap(max_batch_bytes(args)),
         left: args.count.unwrap_or(u64::MAX),

@@ -125,8 +125,9 @@ fn nothing_selected(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, pla
             .hint(format!("there are: {}", shown(&mut topics.into_iter())));
     }
     if !wanted.internal && by_topic.iter().all(|name| name.is_internal()) {
-        return Problem::new("not_found", format!("only internal topics match in {dirs}"))
-            .hint("read them with --include-internal; their records are not text");
+        return Problem::new("not_found", format!("only internal topics match in {dirs}")).hint(
+            "read them with --decode, which shows their records field by field; --include-internal prints bytes",
+        );
     }
     let there =
         shown(&mut by_topic.iter().filter(|name| wanted.internal || !name.is_internal()).map(ToString::to_string));
@@ -158,7 +159,7 @@ fn is_wanted(name: &TopicPartition, wanted: &Selection<'_>) -> anyhow::Result<bo
 
 fn refuse_internal(topic: &str) -> Problem {
     Problem::usage(format!("topic '{topic}' is internal to Kafka"))
-        .hint("read it with --include-internal; its records are not text")
+        .hint("read it with --decode, which shows its records field by field; --include-internal prints their bytes")
 }
 
 /// Takes one path for what it is.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `file` | `path kind`: rows of this file follow. Only when more than one file is dumped |
 //! | `batch` | `base_offset last_offset count position size_bytes magic codec timestamp_type base_timestamp_ms max_timestamp_ms producer_id producer_epoch base_sequence leader_epoch transactional control delete_horizon_ms crc crc_valid` |
-//! | `record` | `offset batch_position timestamp_ms timestamp_type leader_epoch producer_id producer_epoch sequence control headers key value`, and for control records `control_type` and, in markers, `coordinator_epoch` |
+//! | `record` | `offset batch_position timestamp_ms timestamp_type leader_epoch producer_id producer_epoch sequence control headers key value`, and for control records `control_type` and, in markers, `coordinator_epoch`; with a decoder `decoded`: `type key version value` as fields |
 //! | `damage` | `position end_position code message expected_offset next_offset`: bytes that hold no sound batch, or a batch whose records cannot be read |
 //! | `doubt` | `position code message`: the batch in the next row is sound, but its place in the log is not |
 //! | `tail` | `position code bytes`: the log ends inside a batch (`torn_tail`) or in zeros (`zero_tail`) |
@@ -282,6 +282,10 @@ impl Rows for Json<'_> {
             if kind.is_some_and(ControlType::is_transaction_marker) {
                 line.optional("coordinator_epoch", record.value.and_then(coordinator_epoch));
             }
+        }
+        if let Some(decoder) = row.decoder {
+            line.key("decoded");
+            decoder.json(record.key, record.value, &mut line.buffer);
         }
         self.close()
     }

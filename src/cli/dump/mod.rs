@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use paths::FileKind;
 pub use selection::Selection;
 
+use crate::cli::decode::Decode;
 use crate::cli::message::{batch_code, payload_code};
 use crate::cli::range::Offsets;
 use crate::storage::fs::{StorageError, StorageErrorKind};
@@ -85,6 +86,8 @@ pub struct DumpOptions {
     pub print_data_log: bool,
     /// `--skip-record-metadata` (Kafka's text).
     pub skip_record_metadata: bool,
+    /// Records as fields of what they say.
+    pub decode: Option<Decode>,
     /// `--index-sanity-check`: only the check a broker makes of an index.
     pub index_sanity_check: bool,
     /// `--verify-index-only`: check indexes against the log, print no entries.
@@ -126,6 +129,7 @@ impl Default for DumpOptions {
             deep_iteration: false,
             print_data_log: false,
             skip_record_metadata: false,
+            decode: None,
             index_sanity_check: false,
             verify_index_only: false,
             max_bytes: i32::MAX,

@@ -7,6 +7,7 @@ use super::walk::{Event, Flow, walk};
 use super::{DumpOptions, Level, Report, Selection, Severity, Telling, batch_code, payload_code};
 use crate::batch::scan::{Damage, Doubt, Tail};
 use crate::batch::{BatchError, Decompressor, Frame, PayloadError, RecordRef};
+use crate::cli::decode::Decoder;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::index::offset::OffsetIndex;
 use crate::storage::index::time::TimeIndex;
@@ -28,6 +29,8 @@ pub(super) struct RecordRow<'a> {
     pub position: u64,
     pub frame: &'a Frame<'a>,
     pub record: RecordRef<'a>,
+    /// What reads the record's key and value.
+    pub decoder: Option<Decoder>,
 }
 
 /// Bytes that cannot be shown as rows.
@@ -123,6 +126,7 @@ impl Driver<'_, '_> {
 
     fn log(&mut self, input: &Input, telling: &mut Telling<'_>) -> io::Result<()> {
         let Driver { options, rows, decompressor, left } = self;
+        let decoder = options.decode.and_then(|decode| decode.of_path(&input.path));
         walk(options, input, telling, &mut |event, telling| {
             match event {
                 Event::Batch { position, frame, wrong, doubt } => {
@@ -140,7 +144,7 @@ impl Driver<'_, '_> {
                         Level::Records => {
                             let end = position + frame.size_bytes();
                             if let Err(error) =
-                                records(&input.select, &mut **rows, decompressor, left, position, &frame)?
+                                records(&input.select, &mut **rows, decompressor, left, position, &frame, decoder)?
                             {
                                 let message = format!("records: {error}");
                                 let base = frame.base_offset().map(Offset::get);
@@ -328,7 +332,9 @@ fn records(
     left: &mut u64,
     position: u64,
     frame: &Frame<'_>,
+    decoder: Option<Decoder>,
 ) -> io::Result<Result<(), PayloadError>> {
+    let decoder = decoder.filter(|_| !frame.is_control());
     let records = match frame.records(decompressor) {
         Ok(records) => records,
         Err(error) => return Ok(Err(error)),
@@ -336,7 +342,7 @@ fn records(
     for record in records {
         match record {
             Ok(record) if *left > 0 && select.holds(&record) => {
-                rows.record(&RecordRow { position, frame, record })?;
+                rows.record(&RecordRow { position, frame, record, decoder })?;
                 *left -= 1;
             }
             Ok(_) => {}

@@ -214,7 +214,10 @@ impl Rows for Table<'_> {
                     epoch.map_or_else(|| "-".to_owned(), |epoch| format!("coordinator epoch {epoch}")),
                 )
             }
-            _ => (bytes_text(record.key), bytes_text(record.value)),
+            _ => match row.decoder {
+                Some(decoder) => decoder.cells(record.key, record.value),
+                None => (bytes_text(record.key), bytes_text(record.value)),
+            },
         };
         let cells = [
             record.offset.to_string(),

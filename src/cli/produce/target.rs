@@ -106,7 +106,7 @@ impl Target {
         if name == CLUSTER_METADATA {
             return Err(Problem::new("refused", format!("topic '{name}' is written by the controllers only"))
                 .outcome(Outcome::Refused)
-                .hint("read it with: logdir consume --include-internal")
+                .hint("read it with: logdir consume --decode")
                 .into());
         }
         if !self.topics.contains_key(name) {

@@ -13,6 +13,7 @@ pub(in crate::cli) use self::text::{Number, NumberStyle, Piece, Text, TextStyle,
 
 use crate::batch::control::ControlType;
 use crate::batch::record::RecordRef;
+use crate::cli::decode::{Decode, Decoder};
 use crate::cli::table::{Column, Listing, ListingStyle, TimeText};
 use crate::types::{Codec, LeaderEpoch, ProducerId, TimestampType};
 
@@ -62,6 +63,9 @@ pub enum RecordFormat {
     KcatJson,
     /// One row per record, aligned or tab-separated.
     Listing(ListingStyle),
+    /// One line per record as the formatters of console-consumer print those of internal topics; of other topics the
+    /// raw value.
+    Decoded,
 }
 
 const COLUMNS: &[Column] = &[
@@ -81,6 +85,9 @@ pub struct Formatter {
     listing: Listing,
     time: TimeText,
     written: u64,
+    decode: Option<Decode>,
+    /// For the records of the batch last begun.
+    decoder: Option<Decoder>,
 }
 
 impl Formatter {
@@ -90,7 +97,14 @@ impl Formatter {
             RecordFormat::Listing(style) => style,
             _ => ListingStyle::Tsv,
         };
-        Formatter { format, json: json::Parts::default(), listing: Listing::new(COLUMNS, style), time, written: 0 }
+        let (json, listing) = (json::Parts::default(), Listing::new(COLUMNS, style));
+        Formatter { format, json, listing, time, written: 0, decode: None, decoder: None }
+    }
+
+    /// Prints what the records of internal topics say: in JSON as `decoded`, in other formats Kafka's JSON form in
+    /// place of key and value.
+    pub fn decoding(self, decode: Option<Decode>) -> Formatter {
+        Formatter { decode, ..self }
     }
 
     /// Whether a row depends on how many were written before it.
@@ -113,6 +127,7 @@ impl Formatter {
     /// Prepares what does not change within the batch. Call it before the first record of each batch,
     /// and again when records of several partitions alternate; it is cheap when nothing changed.
     pub fn begin_batch(&mut self, batch: &BatchContext<'_>) {
+        self.decoder = self.decode.filter(|_| !batch.control).and_then(|decode| decode.of_topic(batch.topic));
         match self.format {
             RecordFormat::Json { .. } => self.json.begin_lossless(batch),
             RecordFormat::KcatJson => self.json.begin_kcat(batch),
@@ -124,7 +139,40 @@ impl Formatter {
     #[inline]
     pub fn write(&mut self, row: Row<'_>, out: &mut Vec<u8>) {
         self.written += 1;
+        match self.decoder {
+            Some(decoder) => self.write_decoded(decoder, row, out),
+            None => self.write_as_is(row, out),
+        }
+    }
+
+    #[cold]
+    fn write_decoded(&mut self, decoder: Decoder, row: Row<'_>, out: &mut Vec<u8>) {
+        let record = row.record;
+        match self.format {
+            RecordFormat::Decoded => decoder.console_line(record.key, record.value, out),
+            RecordFormat::Json { .. } => {
+                self.write_as_is(row, out);
+                // Before the `}` and the line end.
+                out.truncate(out.len() - 2);
+                out.extend_from_slice(b",\"decoded\":");
+                decoder.json(record.key, record.value, out);
+                out.extend_from_slice(b"}\n");
+            }
+            RecordFormat::Text(_) | RecordFormat::KcatJson | RecordFormat::Listing(_) => {
+                let (key, value) = decoder.cells(record.key, record.value);
+                let decoded = RecordRef { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..*record };
+                self.write_as_is(Row { batch: row.batch, record: &decoded }, out);
+            }
+        }
+    }
+
+    #[inline]
+    fn write_as_is(&mut self, row: Row<'_>, out: &mut Vec<u8>) {
         match &mut self.format {
+            RecordFormat::Decoded => {
+                out.extend_from_slice(row.record.value.unwrap_or_default());
+                out.push(b'\n');
+            }
             RecordFormat::Text(text) => text.write(row, self.written, &mut self.time, out),
             RecordFormat::Json { meta_only } => self.json.lossless(row, *meta_only, out),
             RecordFormat::KcatJson => self.json.kcat(row.record, out),

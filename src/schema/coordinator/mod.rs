@@ -12,7 +12,8 @@ pub mod group;
 pub mod share;
 pub mod transaction;
 
-use super::message::{Fields, Message, SchemaError};
+use super::consumer_protocol;
+use super::message::{Fields, Message, SchemaError, Value};
 use crate::wire::Reader;
 
 /// A topic that a coordinator keeps its state in.
@@ -137,6 +138,28 @@ impl CoordinatorError {
                 format!("Could not read record with version {version} from {part}'s buffer due to: {reason}.")
             }
         }
+    }
+}
+
+impl CoordinatorRecord<'_> {
+    /// Appends the value as `kafka-dump-log.sh` has its `data`: Kafka's JSON form, and in a consumer group the
+    /// subscriptions and assignments of members as such. Nothing for a value that is not [`CoordinatorValue::Known`].
+    pub fn write_value_json(&self, out: &mut Vec<u8>) {
+        let CoordinatorValue::Known(fields) = &self.value else { return };
+        let is_consumer = match fields.get("protocolType") {
+            Some(Value::String(kind)) => kind == consumer_protocol::PROTOCOL_TYPE,
+            _ => false,
+        };
+        let member_bytes = |name: &'static str, value: &Value<'_>, out: &mut Vec<u8>| {
+            let (Value::Bytes(bytes), Some(message)) = (value, consumer_protocol::message_in(name)) else {
+                return false;
+            };
+            // What cannot be read stays as it is.
+            let Ok(fields) = consumer_protocol::decode_as_stored(message, bytes) else { return false };
+            fields.write_json(out);
+            true
+        };
+        if is_consumer { fields.write_json_with(&member_bytes, out) } else { fields.write_json(out) }
     }
 }
 

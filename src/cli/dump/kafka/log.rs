@@ -13,6 +13,7 @@ use super::{Findings, Kafka, Out, note};
 use crate::batch::scan::{Scanner, Source, Step};
 use crate::batch::view::HEADER_LEN;
 use crate::batch::{BatchError, Decompressor, Frame, PREFIX_LEN, PayloadError, entry_len};
+use crate::cli::decode::Decoder;
 use crate::crc::crc32;
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
@@ -298,6 +299,7 @@ impl Kafka<'_, '_, '_, '_> {
             is_control: frame.is_control(),
             metadata: !self.options.skip_record_metadata,
             contents: self.options.print_data_log,
+            decoder: self.options.decode.and_then(|decode| decode.of_path(path)),
         };
         let base = frame.base_offset().map(Offset::get);
         let Kafka { out, decompressor, findings, telling, .. } = self;
@@ -311,9 +313,8 @@ impl Kafka<'_, '_, '_, '_> {
                         Ok(record) => {
                             gap(findings, path, seen, record.offset.get());
                             if let Err(error) = record_line(out, &mut reused, &shape, &record) {
-                                telling.damage(
-                                    Report::new(Severity::Error, "bad_control", path, error.to_string()).at(at, base),
-                                );
+                                let report = Report::new(Severity::Error, error.code(), path, error.to_string());
+                                telling.damage(report.at(at, base));
                             }
                             out.relieve()?;
                         }
@@ -326,8 +327,10 @@ impl Kafka<'_, '_, '_, '_> {
                     match record {
                         Ok(record) => {
                             gap(findings, path, seen, record.offset.get());
-                            // A message holds no control record: nothing in it can be unreadable.
-                            let _ = record_line(out, &mut reused, &shape, &record);
+                            if let Err(error) = record_line(out, &mut reused, &shape, &record) {
+                                let report = Report::new(Severity::Error, error.code(), path, error.to_string());
+                                telling.damage(report.at(at, base));
+                            }
                             out.relieve()?;
                         }
                         Err(error) => failed = Some(error),
@@ -485,4 +488,5 @@ pub(super) struct Shape {
     pub(super) is_control: bool,
     pub(super) metadata: bool,
     pub(super) contents: bool,
+    pub(super) decoder: Option<Decoder>,
 }

@@ -6,6 +6,7 @@ use super::Out;
 use super::log::Shape;
 use crate::batch::RecordRef;
 use crate::batch::control::{ControlType, coordinator_epoch};
+use crate::cli::decode::{Decoder, NoKey};
 use crate::crc::crc32;
 
 /// A number at the end of some text, rewritten in place: of the next record's offset or timestamp
@@ -90,13 +91,24 @@ impl Reused {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ControlLineError {
+pub(super) enum RecordLineError {
     #[error("control record key is too short, or its version is negative")]
     Key,
     #[error("transaction marker's value is too short, or its version is negative")]
     Marker,
     #[error(transparent)]
     Value(#[from] super::super::control_json::ControlError),
+    #[error(transparent)]
+    NoKey(#[from] NoKey),
+}
+
+impl RecordLineError {
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            RecordLineError::NoKey(_) => "no_key",
+            _ => "bad_control",
+        }
+    }
 }
 
 #[inline]
@@ -105,7 +117,7 @@ pub(super) fn record_line(
     reused: &mut Reused,
     shape: &Shape,
     record: &RecordRef<'_>,
-) -> Result<(), ControlLineError> {
+) -> Result<(), RecordLineError> {
     let mut result = Ok(());
     if shape.metadata {
         out.bytes(reused.offset.text(&["| offset: "], record.offset.get()));
@@ -126,7 +138,9 @@ pub(super) fn record_line(
             result = control_fields(out, record);
         }
     }
-    if shape.contents && !shape.is_control {
+    if let (Some(decoder), true) = (shape.decoder, shape.contents && !shape.is_control) {
+        result = decoded_contents(out, decoder, shape, record);
+    } else if shape.contents && !shape.is_control {
         let mut prefix = if shape.metadata { " " } else { "| " };
         if let Some(key) = record.key {
             out.text(prefix);
@@ -142,6 +156,25 @@ pub(super) fn record_line(
     }
     out.line();
     result
+}
+
+fn decoded_contents(
+    out: &mut Out<'_>,
+    decoder: Decoder,
+    shape: &Shape,
+    record: &RecordRef<'_>,
+) -> Result<(), RecordLineError> {
+    let text = decoder.kafka_text(record.offset.get(), record.key, record.value)?;
+    let mut prefix = if shape.metadata { " " } else { "| " };
+    for (name, text) in [("key: ", text.key), ("payload: ", text.payload)] {
+        if let Some(text) = text {
+            out.text(prefix);
+            out.text(name);
+            out.bytes(&text);
+            prefix = " ";
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn header_keys(out: &mut Out<'_>, record: &RecordRef<'_>) {
@@ -168,12 +201,12 @@ pub(super) fn legacy_fields(out: &mut Out<'_>, record: &RecordRef<'_>) {
     out.field(" crc: ", stored);
 }
 
-pub(super) fn control_fields(out: &mut Out<'_>, record: &RecordRef<'_>) -> Result<(), ControlLineError> {
+pub(super) fn control_fields(out: &mut Out<'_>, record: &RecordRef<'_>) -> Result<(), RecordLineError> {
     let key = record.key.unwrap_or_default();
-    let kind = ControlType::of_key(key).ok_or(ControlLineError::Key)?;
+    let kind = ControlType::of_key(key).ok_or(RecordLineError::Key)?;
     match kind {
         ControlType::Abort | ControlType::Commit => {
-            let epoch = record.value.and_then(coordinator_epoch).ok_or(ControlLineError::Marker)?;
+            let epoch = record.value.and_then(coordinator_epoch).ok_or(RecordLineError::Marker)?;
             out.text(" endTxnMarker: ");
             out.text(kind.kafka_name());
             out.field(" coordinatorEpoch: ", epoch);
