@@ -12,6 +12,7 @@ pub mod dump_segment;
 pub mod filter;
 pub mod input;
 pub mod json_row;
+pub mod kafka_table;
 pub mod man;
 pub mod message;
 mod outcome;
@@ -22,6 +23,7 @@ pub mod record_format;
 pub mod recover;
 pub mod size;
 pub mod table;
+pub mod transactions;
 pub mod ui;
 pub mod verify;
 pub mod verify_index;
@@ -79,6 +81,7 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
+    Transactions(transactions::TransactionsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -121,6 +124,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Verify(args) => verify::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
+        Command::Transactions(args) => transactions::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

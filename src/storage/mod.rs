@@ -17,13 +17,17 @@
 //! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
 //! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
 //!
+//! What the coordinators keep in their topics is read by [`coordinator`].
+//!
 //! What a broker would do with whole directories at its next start is told by [`forecast`].
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
 //! start, the error says what it tripped over.
 
+pub mod active_producers;
 pub mod checkpoint;
 pub mod clean_shutdown;
+pub mod coordinator;
 pub mod create;
 pub mod evidence;
 pub mod file_source;

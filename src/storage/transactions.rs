@@ -6,18 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
 
 use super::fs::StorageError;
 use super::index::txn::{AbortedTxn, TxnIndex};
-use super::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
+use super::names::SegmentFileKind;
 use super::partition::{Notice, Partition, Segment, open_scanner, present};
-use super::{fs, index, producer_state};
-use crate::batch::Frame;
+use super::producer_state::ProducerSnapshot;
+use super::{active_producers, fs, index};
 use crate::batch::control::ControlType;
 use crate::batch::scan::{Depth, Source, Step};
-use crate::batch::{Decompressor, FrameRecords};
-use crate::types::{Offset, Position, ProducerId};
+use crate::batch::{BatchView, Decompressor, Frame, FrameRecords};
+use crate::types::{Offset, ProducerId};
 
 /// Open transactions: producer and first offset.
 pub type OpenTxns = BTreeMap<ProducerId, Offset>;
@@ -201,63 +200,57 @@ impl<'p> Transactions<'p> {
 
     /// Open transactions as the producer snapshot of exactly this offset has them.
     fn snapshot_at(&mut self, offset: Offset) -> Result<Option<OpenTxns>, StorageError> {
-        let path = self.partition.dir().join(segment_file_name(offset, SegmentFileKind::Snapshot));
-        Ok(self.read_snapshot(path))
+        Ok(active_producers::snapshot_at(self.partition, offset, &mut self.notices).as_ref().map(open_of))
     }
 
-    fn read_snapshot(&mut self, path: PathBuf) -> Option<OpenTxns> {
-        match present(producer_state::read(&path)) {
-            Ok(found) => found.map(|snapshot| {
-                let open = snapshot.entries.iter();
-                open.filter_map(|entry| Some((entry.producer_id, entry.open_txn()?))).collect()
-            }),
-            Err(error) => {
-                self.notices.push(Notice::new(path, format!("{}; the log was scanned instead", error.kind)));
-                None
-            }
-        }
-    }
-
-    /// The newest readable snapshot at or below `end`, as Kafka loads it (`ProducerStateManager.loadFromSnapshot`).
+    /// Open transactions as the newest readable producer snapshot at or below `end` has them.
     fn newest_snapshot(&mut self, end: Offset) -> Result<Option<(Offset, OpenTxns)>, StorageError> {
-        let dir = self.partition.dir();
-        let log_start = self.partition.log_start();
-        let entries = std::fs::read_dir(dir).map_err(|error| StorageError::new(dir, error))?;
-        let mut offsets: Vec<Offset> = entries
-            .flatten()
-            .filter_map(|entry| match PartitionFile::parse(&entry.file_name()) {
-                PartitionFile::Segment(file)
-                    if file.kind == SegmentFileKind::Snapshot
-                        && file.state == FileState::Live
-                        && file.is_canonical
-                        && file.offset <= end
-                        && file.offset > log_start =>
-                {
-                    Some(file.offset)
-                }
-                _ => None,
-            })
-            .collect();
-        offsets.sort_unstable();
-        while let Some(offset) = offsets.pop() {
-            if let Some(open) = self.snapshot_at(offset)? {
-                return Ok(Some((offset, open)));
-            }
-        }
-        Ok(None)
+        let newest = active_producers::newest_snapshot(self.partition, end, &mut self.notices)?;
+        Ok(newest.map(|(offset, snapshot)| (offset, open_of(&snapshot))))
     }
+}
+
+fn open_of(snapshot: &ProducerSnapshot) -> OpenTxns {
+    let open = snapshot.entries.iter();
+    open.filter_map(|entry| Some((entry.producer_id, entry.open_txn()?))).collect()
 }
 
 /// Follows the transactions of `segment` in `from..end`: opens and closes them in `open`, and notes those
 /// that a marker aborts.
-///
-/// Only headers are read, and the payload of control batches.
 fn replay(
     segment: &Segment,
     from: Offset,
     end: Offset,
     open: &mut OpenTxns,
     aborted: &mut Vec<Aborted>,
+) -> Result<(), StorageError> {
+    each_producer_batch(segment, from, end, &mut |batch| {
+        if !batch.is_transactional() {
+            return;
+        }
+        let (producer_id, last) = (batch.producer_id(), batch.base_offset());
+        if !batch.is_control() {
+            open.entry(producer_id).or_insert(last);
+            return;
+        }
+        // `None` when compaction emptied it.
+        let marker = marker_of(batch).filter(|marker| marker.is_transaction_marker());
+        if let Some(marker) = marker
+            && let Some(first) = open.remove(&producer_id)
+            && marker == ControlType::Abort
+        {
+            aborted.push(Aborted { producer_id, first, last });
+        }
+    })
+}
+
+/// Visits the batches of producers in `from..end` of `segment`, in order: those of data by their headers alone,
+/// control batches whole. Damage is passed over.
+pub(super) fn each_producer_batch(
+    segment: &Segment,
+    from: Offset,
+    end: Offset,
+    visit: &mut dyn FnMut(&BatchView<'_>),
 ) -> Result<(), StorageError> {
     let error = |error: io::Error| StorageError::new(&segment.log, error);
     let mut scanner = match open_scanner(segment, Depth::Headers) {
@@ -266,9 +259,8 @@ fn replay(
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut decompressor = Decompressor::default();
     loop {
-        let (position, size, batch_first) = match scanner.next().map_err(error)? {
+        let (position, size) = match scanner.next().map_err(error)? {
             Step::End(..) => return Ok(()),
             Step::Damage(_) => continue,
             Step::Entry(entry) => {
@@ -276,39 +268,29 @@ fn replay(
                 if batch.base_offset() >= end {
                     return Ok(());
                 }
-                if batch.last_offset() < from || !batch.is_transactional() || !batch.producer_id().is_some() {
+                if batch.last_offset() < from || !batch.producer_id().is_some() {
                     continue;
                 }
                 if !batch.is_control() {
-                    open.entry(batch.producer_id()).or_insert(batch.base_offset());
+                    visit(&batch);
                     continue;
                 }
-                (entry.position, entry.frame.size_bytes(), (batch.producer_id(), batch.base_offset()))
+                (entry.position, entry.frame.size_bytes())
             }
         };
-        let (producer_id, last) = batch_first;
-        let marker = read_marker(scanner.source_mut(), position, size, &mut decompressor).map_err(error)?;
-        if let Some(marker) = marker.filter(|marker| marker.is_transaction_marker())
-            && let Some(first) = open.remove(&producer_id)
-            && marker == ControlType::Abort
-        {
-            aborted.push(Aborted { producer_id, first, last });
+        let Ok(size) = usize::try_from(size) else { continue };
+        let window = scanner.source_mut().window(position.get(), size).map_err(error)?;
+        if let Ok(Frame::Batch(batch)) = Frame::parse(window) {
+            visit(&batch);
         }
     }
 }
 
-/// The type of the control record in the batch at `position`; `None` when compaction emptied it.
-fn read_marker(
-    source: &mut impl Source,
-    position: Position,
-    size: u64,
-    decompressor: &mut Decompressor,
-) -> io::Result<Option<ControlType>> {
-    let Ok(size) = usize::try_from(size) else { return Ok(None) };
-    let window = source.window(position.get(), size)?;
-    let Ok(frame) = Frame::parse(window) else { return Ok(None) };
-    let Ok(FrameRecords::Batch(mut records)) = frame.records(decompressor) else { return Ok(None) };
-    Ok(records.next().and_then(Result::ok).and_then(|record| ControlType::of_key(record.key?)))
+/// The type of the control record in a batch; `None` when compaction emptied it.
+fn marker_of(batch: &BatchView<'_>) -> Option<ControlType> {
+    let mut decompressor = Decompressor::default();
+    let Ok(FrameRecords::Batch(mut records)) = Frame::Batch(*batch).records(&mut decompressor) else { return None };
+    records.next().and_then(Result::ok).and_then(|record| ControlType::of_key(record.key?))
 }
 
 #[cfg(test)]

@@ -149,6 +149,17 @@ pub enum TransactionError {
 const TRANSACTION_VERSION_MAX: i16 = 2;
 
 impl TransactionState {
+    /// Whether an ongoing transaction is older than its timeout (`TransactionStateManager.timedOutTransactions`).
+    pub const fn is_expired(&self, now_ms: TimestampMs) -> bool {
+        matches!(self.status, TransactionStatus::Ongoing)
+            && self.start_ms.saturating_add(self.timeout_ms as i64) < now_ms
+    }
+
+    /// Whether a transaction is going on in this partition.
+    pub fn holds(&self, partition: &TopicPartition) -> bool {
+        self.status.is_pending() && self.partitions.contains(partition)
+    }
+
     /// Reads the fields of a value of [`RECORDS`].
     pub fn of(fields: &Fields<'_>) -> Result<TransactionState, TransactionError> {
         let number = |name: &str| match fields.get(name) {

@@ -1,0 +1,207 @@
+//! Transactional ids as `__transaction_state` has them, and transactions that are open in partitions.
+//!
+//! The coordinator says what shall become of a transaction, partitions say what has: a transaction is open there from
+//! its first record to its marker. Where the two do not fit, nobody will ever write the marker, and consumers with
+//! read_committed wait for ever: the transaction hangs (KIP-664).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Applied, partitions, replay};
+use crate::partitioner::{PartitionCount, partition_for_id};
+use crate::schema::coordinator::transaction::{TransactionState, TransactionStatus};
+use crate::schema::coordinator::{self, CoordinatorTopic, CoordinatorValue};
+use crate::schema::message::Value;
+use crate::storage::fs::StorageError;
+use crate::storage::log_dir::LogDir;
+use crate::storage::partition::Notice;
+use crate::types::{Offset, ProducerId, TimestampMs, TopicPartition};
+
+/// The newest record of a transactional id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionalId {
+    /// The partition of `__transaction_state` it stands in.
+    pub coordinator_partition: i32,
+    /// Offset of the record there.
+    pub offset: Offset,
+    /// What it says.
+    pub state: TransactionState,
+}
+
+/// All that log directories hold of the transaction coordinator's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TransactionCoordinator {
+    ids: BTreeMap<String, TransactionalId>,
+    by_producer: HashMap<ProducerId, String>,
+    partitions: BTreeSet<i32>,
+}
+
+/// What a partition's log says of a transaction that no marker has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTransaction {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Whose it is.
+    pub producer_id: ProducerId,
+    /// First offset of it.
+    pub first: Offset,
+}
+
+/// What will become of an open transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on, or its coordinator ends it.
+    Open,
+    /// Its coordinator has decided to commit and sends the marker once it runs.
+    WillCommit,
+    /// Its coordinator has decided to abort and sends the marker once it runs.
+    WillAbort,
+    /// Older than its timeout: its coordinator aborts it once it runs.
+    Expired,
+    /// Its coordinator knows nothing of it: no marker will ever come.
+    Hanging(Hanging),
+    /// The part of the coordinator's state that would tell is not in these directories.
+    Unknown,
+}
+
+/// Why no marker will ever come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hanging {
+    /// No transactional id has this producer.
+    NoProducer,
+    /// The transaction of the id does not hold this partition.
+    NotInTransaction,
+}
+
+impl Verdict {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Open => "open",
+            Verdict::WillCommit => "will commit",
+            Verdict::WillAbort => "will abort",
+            Verdict::Expired => "expired",
+            Verdict::Hanging(_) => "hanging",
+            Verdict::Unknown => "unknown",
+        }
+    }
+
+    /// Whether somebody should look at it: it is past its timeout, or will never end.
+    pub const fn is_trouble(self) -> bool {
+        matches!(self, Verdict::Expired | Verdict::Hanging(_))
+    }
+
+    /// What it means, and what will happen.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Verdict::Open => "within its timeout; its producer may go on",
+            Verdict::WillCommit => "the coordinator has decided to commit it and sends the marker once it runs",
+            Verdict::WillAbort => "the coordinator has decided to abort it and sends the marker once it runs",
+            Verdict::Expired => "past its timeout; the coordinator aborts it once it runs",
+            Verdict::Hanging(Hanging::NoProducer) => "no transactional id has its producer: no marker will ever come",
+            Verdict::Hanging(Hanging::NotInTransaction) => {
+                "the coordinator's transaction does not hold this partition: no marker will ever come"
+            }
+            Verdict::Unknown => "the partition of __transaction_state that would tell is not in these directories",
+        }
+    }
+}
+
+impl TransactionCoordinator {
+    /// Reads every partition of `__transaction_state` in `log_dirs`. What cannot be read is left out, with a word in
+    /// `notices`.
+    pub fn read(log_dirs: &[LogDir], notices: &mut Vec<Notice>) -> Result<TransactionCoordinator, StorageError> {
+        let mut coordinator = TransactionCoordinator::default();
+        for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, notices)? {
+            coordinator.partitions.insert(number);
+            let mut said = Vec::new();
+            replay(&partition, notices, &mut |record| {
+                if let Err(error) = coordinator.apply(number, record) {
+                    said.push(Notice::new(partition.dir(), format!("record at offset {}: {error}", record.offset)));
+                }
+            })?;
+            notices.append(&mut said);
+        }
+        coordinator.by_producer = coordinator.producers();
+        Ok(coordinator)
+    }
+
+    fn apply(&mut self, coordinator_partition: i32, record: Applied<'_>) -> Result<(), String> {
+        let key = record.key.ok_or("no key")?;
+        let decoded = coordinator::decode(CoordinatorTopic::Transaction, key, record.value);
+        let decoded = decoded.map_err(|error| error.to_string())?;
+        let Some(Value::String(id)) = decoded.key.get("transactionalId") else { return Err("no id".into()) };
+        let state = match &decoded.value {
+            CoordinatorValue::Tombstone => {
+                self.ids.remove(id.as_ref());
+                return Ok(());
+            }
+            CoordinatorValue::Known(fields) => TransactionState::of(fields).map_err(|error| error.to_string())?,
+            CoordinatorValue::Unknown { version, .. } => return Err(format!("value of unknown version {version}")),
+        };
+        let offset = record.offset;
+        self.ids.insert(id.clone().into_owned(), TransactionalId { coordinator_partition, offset, state });
+        Ok(())
+    }
+
+    fn producers(&self) -> HashMap<ProducerId, String> {
+        let of_id = |(id, known): (&String, &TransactionalId)| {
+            let state = &known.state;
+            let ids = [state.previous_producer_id, state.next_producer_id, state.producer_id];
+            ids.into_iter()
+                .filter(|producer| producer.is_some())
+                .map(|producer| (producer, id.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.ids.iter().flat_map(of_id).collect()
+    }
+
+    /// Transactional ids, by name.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = (&str, &TransactionalId)> {
+        self.ids.iter().map(|(id, known)| (id.as_str(), known))
+    }
+
+    /// One of them.
+    pub fn id(&self, id: &str) -> Option<&TransactionalId> {
+        self.ids.get(id)
+    }
+
+    /// The id whose producer this is, or was before or will be after a change of producers.
+    pub fn of_producer(&self, producer_id: ProducerId) -> Option<(&str, &TransactionalId)> {
+        let (id, known) = self.ids.get_key_value(self.by_producer.get(&producer_id)?)?;
+        Some((id, known))
+    }
+
+    /// Partitions of `__transaction_state` that were read.
+    pub fn partitions(&self) -> &BTreeSet<i32> {
+        &self.partitions
+    }
+
+    /// Whether all of `count` partitions were read.
+    pub fn is_whole(&self, count: PartitionCount) -> bool {
+        (0..count.get()).all(|number| i32::try_from(number).is_ok_and(|number| self.partitions.contains(&number)))
+    }
+
+    /// The partition of `__transaction_state` that a transactional id belongs to (`TransactionStateManager.partitionFor`).
+    pub fn partition_for(id: &str, count: PartitionCount) -> i32 {
+        partition_for_id(id, count)
+    }
+
+    /// What will become of a transaction that is open in a partition, at the time `now_ms`. `count` is the number of
+    /// partitions of `__transaction_state`, as far as it is known.
+    pub fn judge(&self, open: &OpenTransaction, count: Option<PartitionCount>, now_ms: TimestampMs) -> Verdict {
+        let Some((_, known)) = self.of_producer(open.producer_id) else {
+            let is_whole = count.is_some_and(|count| self.is_whole(count));
+            return if is_whole { Verdict::Hanging(Hanging::NoProducer) } else { Verdict::Unknown };
+        };
+        let state = &known.state;
+        if !state.holds(&open.partition) {
+            return Verdict::Hanging(Hanging::NotInTransaction);
+        }
+        match state.status {
+            TransactionStatus::PrepareCommit => Verdict::WillCommit,
+            TransactionStatus::PrepareAbort | TransactionStatus::PrepareEpochFence => Verdict::WillAbort,
+            _ if state.is_expired(now_ms) => Verdict::Expired,
+            _ => Verdict::Open,
+        }
+    }
+}
