@@ -11,8 +11,10 @@ pub mod dump_segment;
 pub mod filter;
 pub mod input;
 pub mod json_row;
+pub mod log_dirs;
 pub mod man;
 pub mod message;
+pub mod offsets;
 mod outcome;
 pub mod partition_of;
 pub mod produce;
@@ -78,6 +80,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
+    LogDirs(Box<log_dirs::LogDirsArgs>),
+    Offsets(offsets::OffsetsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -112,6 +116,10 @@ pub fn run(args: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if global.output() == Some(args::OutputFormat::Prometheus) && !matches!(command, Command::LogDirs(_)) {
+        let problem = Problem::usage("--output prometheus: this command counts nothing to be scraped");
+        return Err(problem.hint("use --output table or json").into());
+    }
     match command {
         Command::Produce(args) => produce::run(args, global, ui),
         Command::Consume(args) => consume::run(args, global, ui),
@@ -120,6 +128,8 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Verify(args) => verify::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
+        Command::LogDirs(args) => log_dirs::run(args, global, ui),
+        Command::Offsets(args) => offsets::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -25,19 +25,23 @@
 pub mod checkpoint;
 pub mod clean_shutdown;
 pub mod create;
+pub mod ensemble;
 pub mod evidence;
 pub mod file_source;
 pub mod forecast;
 pub mod fs;
 pub mod index;
+pub mod inventory;
 mod java;
 pub mod leader_epochs;
+pub mod list_offsets;
 pub mod lock;
 pub mod log_dir;
 pub mod meta_properties;
 pub mod names;
 pub mod partition;
 pub mod partition_metadata;
+pub mod placement;
 #[cfg(test)]
 mod power_loss;
 pub mod producer_state;
