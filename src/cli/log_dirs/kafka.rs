@@ -1,8 +1,11 @@
 //! The text of kafka-log-dirs.sh --describe (`LogDirsCommand`), as a broker that has these directories open would make it.
 //!
 //! The tool prints Java hash maps as they come. Their order is followed, so that texts can be compared: a bucket holds what
-//! falls into it in the order it was put there, which for two partitions in one bucket is the broker's; here it is theirs by
-//! name.
+//! falls into it in the order it was put there, and that is the order of the broker's answer, which comes out of hash maps
+//! of its own (`LogManager.currentLogs`, and Scala's by topic).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -62,7 +65,7 @@ fn absolute(path: &std::path::Path) -> String {
 fn broker(id: i32, mut dirs: Vec<Dir<'_>>) -> String {
     dirs.sort_by(|a, b| a.path.cmp(&b.path));
     // End of the current replica of each partition, wherever it is.
-    let current: std::collections::HashMap<&TopicPartition, i64> = dirs
+    let current: HashMap<&TopicPartition, i64> = dirs
         .iter()
         .flat_map(|dir| &dir.partitions)
         .filter(|partition| partition.name.kind == DirKind::Live)
@@ -80,6 +83,10 @@ fn broker(id: i32, mut dirs: Vec<Dir<'_>>) -> String {
         let size = partition.log_bytes;
         format!("{{\"partition\":{name},\"size\":{size},\"offsetLag\":{lag},\"isFuture\":{is_future}}}")
     };
+    let ranks = ranks(&dirs);
+    for dir in &mut dirs {
+        dir.partitions.sort_by_key(|partition| ranks.get(&partition.path));
+    }
     let count = dirs.len();
     let dirs = in_hash_order(dirs, count, |dir| string_hash(&dir.path));
     let dirs = dirs.into_iter().map(|dir| {
@@ -91,13 +98,68 @@ fn broker(id: i32, mut dirs: Vec<Dir<'_>>) -> String {
     format!("{{\"broker\":{id},\"logDirs\":[{}]}}", dirs.collect::<Vec<_>>().join(","))
 }
 
+/// The place of each partition directory in a broker's answer (`ReplicaManager.describeLogDirs`): topics as a map of
+/// Scala's has them, and those of a topic as a map of all the broker's logs has them, future ones last.
+fn ranks(dirs: &[Dir<'_>]) -> HashMap<PathBuf, usize> {
+    let logs = |kind| {
+        let of_kind = dirs.iter().flat_map(|dir| &dir.partitions).filter(move |partition| partition.name.kind == kind);
+        let logs: Vec<&PartitionFacts> = of_kind.copied().collect();
+        // A concurrent map grows when it is three quarters full, not beyond.
+        let count = logs.len() + 1;
+        in_hash_order_of(logs, table_for(count, 16), |partition| hash(&partition.name.topic_partition))
+    };
+    let mut all = logs(DirKind::Live);
+    all.extend(logs(DirKind::Future));
+    let mut topics: Vec<&str> = all.iter().map(|partition| partition.name.topic_partition.topic.as_str()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let topics = in_scala_order(topics.into_iter().map(|topic| (improve(string_hash(topic)), topic)).collect(), 0);
+    let places: HashMap<&str, usize> = topics.iter().enumerate().map(|(place, (_, topic))| (*topic, place)).collect();
+    all.sort_by_key(|partition| places.get(partition.name.topic_partition.topic.as_str()));
+    all.iter().enumerate().map(|(rank, partition)| (partition.path.clone(), rank)).collect()
+}
+
+/// The order of Scala's `immutable.HashMap`, a tree of nodes with a place for each five bits of the hash: what has a
+/// place of its own first, then what shares one.
+fn in_scala_order(entries: Vec<(u32, &str)>, shift: u32) -> Vec<(u32, &str)> {
+    if shift >= 32 {
+        return entries;
+    }
+    let mut places: BTreeMap<u32, Vec<(u32, &str)>> = BTreeMap::new();
+    for entry in entries {
+        places.entry((entry.0 >> shift) & 31).or_default().push(entry);
+    }
+    let (alone, shared): (Vec<_>, Vec<_>) = places.into_values().partition(|entries| entries.len() == 1);
+    let shared = shared.into_iter().flat_map(|entries| in_scala_order(entries, shift + 5));
+    alone.into_iter().flatten().chain(shared).collect()
+}
+
+/// `scala.collection.Hashing.improve`.
+fn improve(hash: i32) -> u32 {
+    let hash = hash.cast_unsigned();
+    let hash = hash.wrapping_add(!(hash << 9));
+    let hash = hash ^ (hash >> 14);
+    let hash = hash.wrapping_add(hash << 4);
+    hash ^ (hash >> 10)
+}
+
 /// In the order a `java.util.HashMap` made for `capacity` gives its entries back.
-fn in_hash_order<T>(mut entries: Vec<T>, capacity: usize, hash: impl Fn(&T) -> i32) -> Vec<T> {
+fn in_hash_order<T>(entries: Vec<T>, capacity: usize, hash: impl Fn(&T) -> i32) -> Vec<T> {
+    let table = table_for(entries.len(), capacity);
+    in_hash_order_of(entries, table, hash)
+}
+
+/// Buckets of a map that was made for `capacity` and holds `count`: it grows when it is more than three quarters full.
+fn table_for(count: usize, capacity: usize) -> usize {
     let mut table = capacity.max(1).next_power_of_two();
-    // It grows when it is more than three quarters full.
-    while entries.len() > table * 3 / 4 {
+    while count > table * 3 / 4 {
         table *= 2;
     }
+    table
+}
+
+/// In the order of their buckets in a table of this size; those in one bucket stay in theirs.
+fn in_hash_order_of<T>(mut entries: Vec<T>, table: usize, hash: impl Fn(&T) -> i32) -> Vec<T> {
     entries.sort_by_key(|entry| {
         let hash = hash(entry).cast_unsigned();
         (hash ^ (hash >> 16)) as usize & (table - 1)

@@ -1,6 +1,6 @@
 //! The log directories side by side: whose they are, and which partition directories in them are a broker's own.
 //!
-//! What a directory's own files and those of its sisters say is checked by [`verify::log_dir`]; which replicas a broker
+//! What a directory's own files and those of its sisters say is checked by [`log_dir`]; which replicas a broker
 //! would set aside, by [`placement`](crate::storage::placement). Nothing is decided here a second time.
 
 use std::collections::BTreeMap;
