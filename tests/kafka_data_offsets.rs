@@ -1,20 +1,26 @@
-//! Log start, log end and last stable offsets of real directories, as a live broker gave them.
+//! What a live broker answered to ListOffsets for every partition of the recorded directories.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
+use logdir::storage::list_offsets::{Found, Isolation, ListOffsets, OffsetSpec};
 use logdir::storage::log_dir::LogDir;
 use logdir::storage::names::DirKind;
-use logdir::storage::transactions::Transactions;
-use logdir::types::Offset;
 use support::kafka_data::Case;
+
+const MAX_BATCH_BYTES: usize = 128 << 20;
 
 #[test]
 fn offsets_equal_what_the_broker_answered() {
-    let mut compared = 0;
+    use Isolation::{ReadCommitted, ReadUncommitted};
+    let cases = Case::all();
+    let (mut partitions, mut internal, mut answers, mut with_max) = (0, 0, 0, 0);
+    let (mut with_truth, mut compared_cases) = (0, 0);
     let mut wrong = Vec::new();
-    for case in Case::all() {
+    for case in &cases {
         let Some(truth) = case.truth_json("offsets.json") else { continue };
+        with_truth += 1;
+        let before = partitions;
         for dir in case.log_dirs() {
             let log_dir = LogDir::open(&dir).unwrap();
             for (name, path) in log_dir.partitions() {
@@ -24,36 +30,49 @@ fn offsets_equal_what_the_broker_answered() {
                     continue;
                 }
                 let partition = log_dir.open_partition(name, path).unwrap();
-                let end = partition.log_end().unwrap();
-                let stable = Transactions::new(&partition).last_stable(end).unwrap();
-                let found =
-                    [("logStartOffset", partition.log_start()), ("endOffset", end), ("lastStableOffset", stable)];
-                for (field, offset) in found {
-                    let wanted = Offset::new(expected[field].as_i64().unwrap());
-                    if offset != wanted {
-                        wrong.push(format!("{label}: {field} {offset}, broker {wanted}"));
+                let mut offsets = ListOffsets::new(&partition, MAX_BATCH_BYTES);
+                let mut answer = |spec, isolation| offsets.answer(spec, isolation).unwrap();
+                let offset = |found: Option<Found>| found.map_or(-1, |found| found.offset.get());
+                let max = answer(OffsetSpec::MaxTimestamp, ReadUncommitted);
+                let found = [
+                    ("logStartOffset", offset(answer(OffsetSpec::Earliest, ReadUncommitted))),
+                    ("logStartOffset", offset(answer(OffsetSpec::EarliestLocal, ReadCommitted))),
+                    ("endOffset", offset(answer(OffsetSpec::Latest, ReadUncommitted))),
+                    ("lastStableOffset", offset(answer(OffsetSpec::Latest, ReadCommitted))),
+                    ("offsetOfMaxTimestamp", offset(max)),
+                    ("maxTimestamp", max.and_then(|found| found.timestamp_ms).unwrap_or(-1)),
+                ];
+                for (field, found) in found {
+                    // Brokers before 3.0 cannot be asked for the maximum timestamp.
+                    let Some(wanted) = expected[field].as_i64() else { continue };
+                    answers += 1;
+                    if found != wanted {
+                        wrong.push(format!("{label}: {field} {found}, broker {wanted}"));
                     }
                 }
-                // The largest timestamp is found through the time index; it may lie below the log start.
-                if let Some(max) = expected["maxTimestamp"].as_i64().filter(|max| *max >= 0) {
-                    let found = partition.find_timestamp(max, Offset::ZERO, 128 << 20).unwrap();
-                    if found.map(|(_, ms)| ms) != Some(max) {
-                        wrong.push(format!("{label}: timestamp {max} found as {found:?}"));
-                    }
-                }
-                compared += 1;
+                assert_eq!(answer(OffsetSpec::LatestTiered, ReadUncommitted), None, "{label}");
+                with_max += usize::from(max.is_some());
+                internal += usize::from(name.topic_partition.is_internal());
+                partitions += 1;
             }
         }
+        compared_cases += usize::from(partitions > before);
     }
-    println!("offsets: {compared} partitions compared");
+    println!(
+        "offsets: {compared_cases} cases, {partitions} partitions ({internal} internal), {answers} answers compared, \
+         {with_max} with a maximum timestamp"
+    );
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(compared_cases, with_truth, "every case that has answers is compared");
+    assert!(cases.is_empty() || (internal > 0 && with_max > 0), "internal topics and timestamps are among them");
 }
 
 #[test]
 fn timestamps_are_found_where_the_broker_finds_them() {
+    let cases = Case::all();
     let mut compared = 0;
     let mut wrong = Vec::new();
-    for case in Case::all() {
+    for case in &cases {
         let Some(lines) = case.truth_lines("offsets-for-times.ndjson") else { continue };
         let log_dirs: Vec<_> = case.log_dirs().iter().map(|dir| LogDir::open(dir).unwrap()).collect();
         for line in lines {
@@ -64,10 +83,15 @@ fn timestamps_are_found_where_the_broker_finds_them() {
                 };
                 let partition = log_dir.open_partition(dir_name, path).unwrap();
                 let asked = line["query"].as_i64().unwrap();
-                let found = partition.find_timestamp(asked, partition.log_start(), 128 << 20).unwrap();
-                let offset = found.map_or(-1, |(offset, _)| offset.get());
-                if Some(offset) != line["offset"].as_i64() {
-                    wrong.push(format!("{}: {line}: found {found:?}", case.name));
+                // Both the broker's answer and the search that reads from a time on.
+                let mut offsets = ListOffsets::new(&partition, MAX_BATCH_BYTES);
+                let answer = offsets.answer(OffsetSpec::Timestamp(asked), Isolation::ReadUncommitted).unwrap();
+                let answer = answer.map_or((-1, -1), |found| (found.offset.get(), found.timestamp_ms.unwrap_or(-1)));
+                let found = partition.find_timestamp(asked, partition.log_start(), MAX_BATCH_BYTES).unwrap();
+                let found = found.map_or((-1, -1), |(offset, ms)| (offset.get(), ms));
+                let wanted = (line["offset"].as_i64().unwrap(), line["timestamp"].as_i64().unwrap_or(-1));
+                if answer != wanted || found != wanted {
+                    wrong.push(format!("{}: {line}: answer {answer:?}, found {found:?}", case.name));
                 }
                 compared += 1;
             }
@@ -75,4 +99,5 @@ fn timestamps_are_found_where_the_broker_finds_them() {
     }
     println!("offsets for times: {compared} look-ups compared");
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(cases.is_empty() || compared > 0, "nothing was compared");
 }

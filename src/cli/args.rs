@@ -29,6 +29,8 @@ pub enum OutputFormat {
     Tsv,
     /// The text of the Kafka tool this command stands in for
     Kafka,
+    /// Prometheus' text exposition format (log-dirs)
+    Prometheus,
 }
 
 /// When to use colour.

@@ -171,7 +171,9 @@ pub fn run(args: &DumpSegmentArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
         Some(OutputFormat::Json) => Output::Json,
         Some(OutputFormat::Kafka) => Output::Kafka,
         Some(OutputFormat::Table) | None => Output::Table,
-        Some(OutputFormat::Tsv) => return Err(Problem::usage("dump-segment has no tsv; use --json").into()),
+        Some(OutputFormat::Tsv | OutputFormat::Prometheus) => {
+            return Err(Problem::usage("dump-segment has no tsv; use --json").into());
+        }
     };
     refuse_without_effect(args, output)?;
     let named_dirs = !global.dir.is_empty() || global.properties.is_some();

@@ -115,6 +115,30 @@ pub const PAGES: &[Page] = &[
         kafka: "The recovery of a broker's start (LogLoader); salvage and merge have no counterpart.",
     },
     Page {
+        command: "log-dirs",
+        examples: &[
+            ("logdir log-dirs -d data --sort size --top 20", "the largest partitions"),
+            ("logdir log-dirs -d /disk1/data,/disk2/data --by dir", "what is on each disk, and strays and duplicates"),
+            (
+                "logdir log-dirs -d data --output prometheus > logdir.prom",
+                "for the textfile collector of node_exporter",
+            ),
+        ],
+        kafka: "kafka-log-dirs.sh --describe; --output kafka gives its text.",
+    },
+    Page {
+        command: "offsets",
+        examples: &[
+            ("logdir offsets -d data -t orders", "the end of each partition of a topic"),
+            ("logdir offsets -d data -t orders --time earliest --time max-timestamp --time @-1h", "several at once"),
+            (
+                "logdir offsets -d data --topic-partitions orders:0,payments:1-3 --output kafka",
+                "the text of kafka-get-offsets.sh",
+            ),
+        ],
+        kafka: "kafka-get-offsets.sh: the same --time, --topic-partitions and --exclude-internal-topics; kcat -Q.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

@@ -13,8 +13,10 @@ pub mod filter;
 pub mod input;
 pub mod json_row;
 pub mod kafka_table;
+pub mod log_dirs;
 pub mod man;
 pub mod message;
+pub mod offsets;
 mod outcome;
 pub mod partition_of;
 pub mod produce;
@@ -82,6 +84,8 @@ pub enum Command {
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
     Transactions(transactions::TransactionsArgs),
+    LogDirs(Box<log_dirs::LogDirsArgs>),
+    Offsets(offsets::OffsetsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -116,6 +120,10 @@ pub fn run(args: Vec<OsString>) -> u8 {
 }
 
 fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if global.output() == Some(args::OutputFormat::Prometheus) && !matches!(command, Command::LogDirs(_)) {
+        let problem = Problem::usage("--output prometheus: this command counts nothing to be scraped");
+        return Err(problem.hint("use --output table or json").into());
+    }
     match command {
         Command::Produce(args) => produce::run(args, global, ui),
         Command::Consume(args) => consume::run(args, global, ui),
@@ -125,6 +133,8 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
         Command::Transactions(args) => transactions::run(args, global, ui),
+        Command::LogDirs(args) => log_dirs::run(args, global, ui),
+        Command::Offsets(args) => offsets::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

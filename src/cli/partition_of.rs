@@ -87,7 +87,7 @@ pub fn run(args: &PartitionOfArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
         None | Some(OutputFormat::Table) => Some(ui.table_style()),
         Some(OutputFormat::Tsv) => Some(ListingStyle::Tsv),
         Some(OutputFormat::Json) => None,
-        Some(OutputFormat::Kafka) => {
+        Some(OutputFormat::Kafka | OutputFormat::Prometheus) => {
             return Err(Problem::usage("there is no Kafka tool for this: --output kafka is not offered")
                 .hint("use --output table, json or tsv")
                 .into());

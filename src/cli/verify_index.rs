@@ -70,7 +70,7 @@ pub fn run(args: &VerifyIndexArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::
     let json = match global.output() {
         Some(OutputFormat::Json) => true,
         Some(OutputFormat::Table) | None => false,
-        Some(OutputFormat::Tsv | OutputFormat::Kafka) => {
+        Some(OutputFormat::Tsv | OutputFormat::Kafka | OutputFormat::Prometheus) => {
             let hint =
                 "use --json; the text of kafka-dump-log.sh: logdir dump-segment --verify-index-only --output kafka";
             return Err(Problem::usage("verify-index prints a table or JSON").hint(hint).into());

@@ -18,10 +18,9 @@ use std::time::Duration;
 use super::file_source::FileSource;
 use super::fs::{StorageError, StorageErrorKind};
 use super::index;
-use super::index::offset::{OffsetEntry, OffsetIndex};
-use super::index::time::TimeIndex;
+use super::index::offset::OffsetEntry;
 use super::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
-use crate::batch::scan::{Advance, Depth, ScanOptions, Scanner, Step};
+use crate::batch::scan::{Advance, Depth, ScanOptions, Scanner, Step, Tail};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition};
 
 /// Files that share a base offset: the log and, beside it, its indexes.
@@ -96,6 +95,21 @@ pub struct Checkpoints {
     pub recovery_point: Option<Offset>,
     /// First offset the log cleaner has not seen.
     pub cleaner: Option<Offset>,
+}
+
+/// The end of a partition's log, as [`Partition::tail`] finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogTail {
+    /// The offset the next record would get.
+    pub log_end: Offset,
+    /// The largest timestamp of a batch read on the way, and that batch's last offset; of several the first.
+    pub largest: Option<(TimestampMs, Offset)>,
+    /// How the last segment ends.
+    pub end: Tail,
+    /// Bytes without a sound batch stand between others.
+    pub has_damage: bool,
+    /// How many bytes were read through.
+    pub bytes: u64,
 }
 
 /// One partition directory, as listed at one moment.
@@ -228,27 +242,46 @@ impl Partition {
 
     /// The offset the next record would get: one above the last sound batch of the last segment.
     ///
-    /// Found from the last index entry that proves true, else by scanning the segment. A broker that
-    /// trusts a clean shutdown marker may think otherwise; this is what is really there.
+    /// A broker that trusts a clean shutdown marker may think otherwise; this is what is really there.
     pub fn log_end(&self) -> Result<Offset, StorageError> {
-        let Some(last) = self.segments.last() else { return Ok(self.log_start()) };
+        Ok(self.tail()?.log_end)
+    }
+
+    /// What stands behind the last index entry of the last segment that proves true; without one, the whole segment.
+    pub fn tail(&self) -> Result<LogTail, StorageError> {
+        let nothing =
+            LogTail { log_end: self.log_start(), largest: None, end: Tail::Clean, has_damage: false, bytes: 0 };
+        let Some(last) = self.segments.last() else { return Ok(nothing) };
         let mut scanner = match open_scanner(last, Depth::Crc) {
             Ok(scanner) => scanner,
-            Err(error) if error.is_not_found() => return Ok(last.base),
+            Err(error) if error.is_not_found() => return Ok(LogTail { log_end: last.base, ..nothing }),
             Err(error) => return Err(error),
         };
-        if let Ok(Some(bytes)) = last.offset_index() {
-            let index = OffsetIndex::from_file(last.base, &bytes);
-            if let Some(entry) = index.entries().next_back() {
-                seek_if_true(&mut scanner, entry, last).map_err(|error| StorageError::new(&last.log, error))?;
-            }
+        let error = |error: io::Error| StorageError::new(&last.log, error);
+        // An index that cannot be read is as good as none.
+        if let Ok(Some(entry)) = index::tail::offset(last.base, &last.sibling(SegmentFileKind::OffsetIndex)) {
+            seek_if_true(&mut scanner, entry, last).map_err(error)?;
         }
+        let mut tail = nothing;
+        let from = scanner.position();
         loop {
-            match scanner.next().map_err(|error| StorageError::new(&last.log, error))? {
-                Step::Entry(_) | Step::Damage(_) => {}
-                Step::End(..) => return Ok(scanner.next_offset().unwrap_or(last.base).max(self.log_start())),
+            match scanner.next().map_err(error)? {
+                Step::Entry(entry) => {
+                    let timestamp = entry.frame.max_timestamp_ms();
+                    if tail.largest.is_none_or(|(largest, _)| timestamp > largest) {
+                        tail.largest = Some((timestamp, entry.frame.last_offset()));
+                    }
+                }
+                Step::Damage(_) => tail.has_damage = true,
+                Step::End(position, end) => {
+                    tail.end = end;
+                    tail.bytes = position.get().saturating_sub(from.get());
+                    break;
+                }
             }
         }
+        tail.log_end = scanner.next_offset().unwrap_or(last.base).max(self.log_start());
+        Ok(tail)
     }
 
     /// The high watermark of the checkpoint, at most `log_end`; `None` when no checkpoint has one.
@@ -259,77 +292,6 @@ impl Partition {
     /// Number of the segment that holds `offset`, or the first when it lies below all.
     pub fn floor_segment(&self, offset: Offset) -> usize {
         self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
-    }
-
-    /// The first record at or behind `from` whose timestamp is at or above `target_ms`, as
-    /// `UnifiedLog.searchOffsetInLocalLog` finds it: control records count, offsets below `from` do not.
-    ///
-    /// A time index that is missing or empty is made up for by scanning.
-    pub fn find_timestamp(
-        &self,
-        target_ms: TimestampMs,
-        from: Offset,
-        max_batch_bytes: usize,
-    ) -> Result<Option<(Offset, TimestampMs)>, StorageError> {
-        let mut decompressor = crate::batch::Decompressor::with_cap(max_batch_bytes);
-        let start = self.floor_segment(from);
-        for (number, segment) in self.segments.iter().enumerate().skip(start) {
-            let is_last = number + 1 == self.segments.len();
-            // One that cannot be read is as good as none: the segment is scanned.
-            let bytes = segment.time_index().unwrap_or(None);
-            let time_index = bytes.as_ref().map(|bytes| TimeIndex::from_file(segment.base, bytes));
-            let usable = time_index.filter(|index| !index.is_empty() && index.first_violation().is_none());
-            if let Some(last) = usable.and_then(|index| index.last())
-                && !is_last
-                && last.timestamp < target_ms
-            {
-                continue;
-            }
-            // Everything below the floor entry is older than the target.
-            let floor = usable.map_or(segment.base, |index| index.lookup(target_ms).offset).max(from);
-            let found = self.find_timestamp_in(segment, floor, target_ms, from, &mut decompressor);
-            if let Some(found) = found.map_err(|error| StorageError::new(&segment.log, error))? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-
-    fn find_timestamp_in(
-        &self,
-        segment: &Segment,
-        floor: Offset,
-        target_ms: TimestampMs,
-        from: Offset,
-        decompressor: &mut crate::batch::Decompressor,
-    ) -> io::Result<Option<(Offset, TimestampMs)>> {
-        let mut scanner = match open_scanner(segment, Depth::Crc) {
-            Ok(scanner) => scanner,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(io::Error::other(error)),
-        };
-        if let Ok(Some(bytes)) = segment.offset_index() {
-            let index = OffsetIndex::from_file(segment.base, &bytes);
-            seek_if_true(&mut scanner, index.lookup(floor), segment)?;
-        }
-        loop {
-            match scanner.next()? {
-                Step::Entry(entry) => {
-                    if entry.frame.max_timestamp_ms() < target_ms || entry.frame.last_offset() < from {
-                        continue;
-                    }
-                    let Ok(records) = entry.frame.records(decompressor) else { continue };
-                    let hit = records
-                        .map_while(Result::ok)
-                        .find(|record| record.timestamp_ms >= target_ms && record.offset >= from);
-                    if let Some(record) = hit {
-                        return Ok(Some((record.offset, record.timestamp_ms)));
-                    }
-                }
-                Step::Damage(_) => {}
-                Step::End(..) => return Ok(None),
-            }
-        }
     }
 }
 

@@ -96,18 +96,30 @@ impl<'p> Transactions<'p> {
     ///
     /// `end` is the log end offset or the high watermark.
     pub fn last_stable(&mut self, end: Offset) -> Result<Offset, StorageError> {
-        let Some(last) = self.last_segment_below(end) else { return Ok(end) };
-        let segment = &self.partition.segments()[last];
+        let open = self.open_at(end, u64::MAX)?.unwrap_or_default();
+        Ok(open.values().copied().min().map_or(end, |first| first.min(end)))
+    }
+
+    /// The transactions that no marker below `end` has ended; `None` when it takes reading the headers of more than
+    /// `replay_bytes_max` bytes of log to tell.
+    ///
+    /// A log that was closed cleanly has a producer snapshot at its end, and nothing is read.
+    pub fn open_at(&mut self, end: Offset, replay_bytes_max: u64) -> Result<Option<OpenTxns>, StorageError> {
+        let Some(last) = self.last_segment_below(end) else { return Ok(Some(OpenTxns::new())) };
         let (from, mut open) = match self.newest_snapshot(end)? {
+            Some((offset, open)) if offset >= end => return Ok(Some(open)),
             Some((offset, open)) => (offset, open),
             None => (Offset::ZERO, OpenTxns::new()),
         };
         let first = self.partition.floor_segment(from);
-        for segment in &self.partition.segments()[first..=last.max(first)] {
+        let segments = &self.partition.segments()[first..=last.max(first)];
+        if segments.iter().map(|segment| segment.log_len).sum::<u64>() > replay_bytes_max {
+            return Ok(None);
+        }
+        for segment in segments {
             replay(segment, from, end, &mut open, &mut Vec::new())?;
         }
-        debug_assert!(segment.base < end);
-        Ok(open.values().copied().min().map_or(end, |first| first.min(end)))
+        Ok(Some(open))
     }
 
     fn last_segment_below(&self, end: Offset) -> Option<usize> {

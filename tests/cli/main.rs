@@ -4,8 +4,10 @@
 
 mod consume;
 mod dump_segment;
+mod log_dirs;
 mod manners;
 mod memory;
+mod offsets;
 mod partition_of;
 mod produce;
 mod recover;

@@ -11,7 +11,16 @@ fn no_command_prints_the_short_help_on_stdout_and_exits_2() {
 
 #[test]
 fn short_help_fits_a_screen_and_long_help_starts_with_examples() {
-    for command in [&[][..], &["consume"], &["dump-segment"], &["partition-of"], &["completions"], &["man"]] {
+    for command in [
+        &[][..],
+        &["consume"],
+        &["log-dirs"],
+        &["offsets"],
+        &["dump-segment"],
+        &["partition-of"],
+        &["completions"],
+        &["man"],
+    ] {
         let (code, short, _) = run(&[command, &["-h"]].concat());
         assert_eq!(code, 0, "{command:?}");
         assert!(short.lines().count() <= 40, "{command:?}: {} lines\n{short}", short.lines().count());

@@ -243,10 +243,10 @@ impl ConsumeArgs {
             Some(OutputFormat::Json) => RecordFormat::Json { meta_only: self.meta_only },
             Some(OutputFormat::Tsv) => RecordFormat::Listing(ListingStyle::Tsv),
             Some(OutputFormat::Table) => RecordFormat::Listing(table),
-            Some(OutputFormat::Kafka) => RecordFormat::Text(Console::default().format()),
             None if self.decode.is_some() && self.key_delimiter.is_none() && !self.print_offset => {
                 RecordFormat::Decoded
             }
+            Some(OutputFormat::Kafka | OutputFormat::Prometheus) => RecordFormat::Text(Console::default().format()),
             None => {
                 let key = self.key_delimiter.as_ref().map(|delimiter| delimiter.0.as_slice());
                 RecordFormat::Text(with_null(TextFormat::raw(key, &self.delimiter.0, self.print_offset)))

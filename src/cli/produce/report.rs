@@ -124,7 +124,7 @@ pub fn print(
                 });
             }
         }
-        Some(OutputFormat::Kafka) | None => {}
+        Some(OutputFormat::Kafka | OutputFormat::Prometheus) | None => {}
     }
     let plural = |n: u64, one: &'static str, many: &'static str| if n == 1 { one } else { many };
     let mut text = format!(

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-pub use self::report::json as finding_json;
 use self::report::{Form, Printer};
+pub use self::report::{hint as finding_hint, json as finding_json};
 use self::target::{Target, Targets, Wanted};
 use super::args::{GlobalArgs, OutputFormat, TopicArg};
 use super::consume::select::storage_problem;
@@ -82,7 +82,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     let form = match global.output() {
         Some(OutputFormat::Json) => Form::Json,
         Some(OutputFormat::Table) | None => Form::Table,
-        Some(OutputFormat::Tsv | OutputFormat::Kafka) => {
+        Some(OutputFormat::Tsv | OutputFormat::Kafka | OutputFormat::Prometheus) => {
             return Err(Problem::usage("verify prints a table or JSON").hint("use --json").into());
         }
     };

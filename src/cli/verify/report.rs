@@ -229,6 +229,12 @@ pub fn hint(finding: &Finding) -> Option<String> {
         Advice::MoveAway => format!("move it out of the log directory: {path}"),
         Advice::Restore => "take it from another copy, or from the cluster's metadata".to_owned(),
         Advice::Permit => format!("give it to the user the broker runs as: chown and chmod u+rw {path}"),
+        Advice::Forecast => {
+            let log_dir = finding.path.parent().unwrap_or(&finding.path).display();
+            format!(
+                "see all that a start would do, and move what is not wanted away first: logdir verify --forecast -d {log_dir}"
+            )
+        }
         Advice::Inspect => match finding.offset {
             Some(offset) => format!("look at it with: logdir dump-segment {path} -o {offset} -c 1 --hex"),
             None => format!("look at it with: logdir dump-segment {path}"),

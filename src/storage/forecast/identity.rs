@@ -12,6 +12,7 @@ use crate::batch::Frame;
 use crate::batch::compression::Decompressor;
 use crate::batch::walk::{Stop, Walker};
 use crate::schema::metadata::{self, Decoded, Record};
+use crate::storage::ensemble::{self, Contradiction};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
 use crate::storage::meta_properties::{self, MetaProperties};
@@ -85,7 +86,10 @@ impl Identity {
             let dir = dirs.first().cloned().unwrap_or_default();
             return Err(Reason::new(dir, "No readable meta.properties files found."));
         }
-        self.verify(&found, settings.node_id)?;
+        let by_name = found.iter().map(|(dir, meta)| (dir.as_path(), meta));
+        if let Some(first) = ensemble::contradictions(by_name, settings.node_id).first() {
+            return Err(reason_of(first));
+        }
         if let Some(reason) = self.offline.get(&self.metadata_log_dir) {
             let message = format!(
                 "Encountered I/O error in metadata log directory {}. Cannot continue. ({})",
@@ -128,52 +132,30 @@ impl Identity {
         self.node_id = found.iter().find_map(|(_, meta)| meta.node_id());
         check_bootstrap(&self.metadata_log_dir.join(BOOTSTRAP))
     }
-
-    fn verify(&self, found: &[(PathBuf, MetaProperties)], mut node: Option<i32>) -> Result<(), Reason> {
-        let mut cluster: Option<&str> = None;
-        let mut seen: HashMap<Uuid, &Path> = HashMap::new();
-        for (dir, meta) in found {
-            let path = dir.join(meta_properties::FILE_NAME);
-            if let Some(id) = meta.cluster_id() {
-                let expected = *cluster.get_or_insert(id);
-                if id != expected {
-                    let message =
-                        format!("Invalid cluster.id in: {}. Expected {expected}, but read {id}", path.display());
-                    return Err(Reason::new(path, message));
-                }
-            }
-            if let Some(id) = meta.node_id() {
-                let expected = *node.get_or_insert(id);
-                if id != expected {
-                    let message = format!(
-                        "Stored node id {id} doesn't match previous node id {expected} in {}. If you moved your \
-                         data, make sure your configured node id matches.",
-                        path.display()
-                    );
-                    return Err(Reason::new(path, message));
-                }
-            }
-            let Some(id) = meta.directory_id() else { continue };
-            if is_reserved(id) {
-                let message = format!("Invalid reserved directory ID {id} found in {}", dir.display());
-                return Err(Reason::new(path, message));
-            }
-            if let Some(other) = seen.insert(id, dir) {
-                let message = format!(
-                    "Duplicate directory ID {id} found. It was the ID of {}, but also of {}",
-                    other.display(),
-                    dir.display()
-                );
-                return Err(Reason::new(path, message));
-            }
-        }
-        Ok(())
-    }
 }
 
-/// The first hundred ids stand for something else (`DirectoryId.reserved`).
-fn is_reserved(id: Uuid) -> bool {
-    u128::from_be_bytes(id.0) < 100
+/// A contradiction in a broker's words.
+fn reason_of(contradiction: &Contradiction) -> Reason {
+    let path = contradiction.dir().join(meta_properties::FILE_NAME);
+    let message = match contradiction {
+        Contradiction::Cluster { found, expected, .. } => {
+            format!("Invalid cluster.id in: {}. Expected {expected}, but read {found}", path.display())
+        }
+        Contradiction::Node { found, expected, .. } => format!(
+            "Stored node id {found} doesn't match previous node id {expected} in {}. If you moved your data, make \
+             sure your configured node id matches.",
+            path.display()
+        ),
+        Contradiction::ReservedId { dir, id } => {
+            format!("Invalid reserved directory ID {id} found in {}", dir.display())
+        }
+        Contradiction::SameId { dir, id, other } => format!(
+            "Duplicate directory ID {id} found. It was the ID of {}, but also of {}",
+            other.display(),
+            dir.display()
+        ),
+    };
+    Reason::new(path, message)
 }
 
 /// `BootstrapDirectory.read`: it may be missing, but not unreadable.

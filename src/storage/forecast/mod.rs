@@ -23,7 +23,7 @@ mod partition;
 mod reason;
 mod settings;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -31,9 +31,10 @@ use rayon::prelude::*;
 pub use self::changes::{FileChange, files_after};
 pub use self::identity::METADATA_DIR;
 pub use self::metadata::MetadataSource;
-pub use self::partition::{Fate, Loaded, PartitionForecast, StrayReason};
+pub use self::partition::{Fate, Loaded, PartitionForecast};
 pub use self::reason::{Reach, Reason};
 pub use self::settings::{BrokerSettings, SettingError};
+pub use super::placement::StrayReason;
 
 use self::identity::Identity;
 use self::reason::{of_load, reach_of_storage};
@@ -42,10 +43,11 @@ use super::fs::StorageError;
 use super::log_dir::REMOTE_CACHE;
 use super::names::{DirKind, PartitionDirName};
 use super::partition::present;
+use super::placement::{self, Replicas, directory_of};
 use super::recovery::{self, LoadOptions};
 use super::{clean_shutdown, lock, meta_properties, partition_metadata};
 use crate::schema::image::MetadataImage;
-use crate::types::{Offset, TimestampMs, TopicPartition, Uuid};
+use crate::types::{Offset, TimestampMs, TopicPartition};
 
 /// Topic of the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -309,10 +311,9 @@ impl Run<'_> {
                 partition
             })
             .collect();
-        let mut current: HashMap<TopicPartition, PathBuf> = HashMap::new();
-        let mut future: HashMap<TopicPartition, PathBuf> = HashMap::new();
+        let mut replicas = Replicas::default();
         for partition in loaded {
-            self.judge(&partition, &mut current, &mut future);
+            self.judge(&partition, &mut replicas);
             self.forecast.partitions.push(partition);
         }
         if self.forecast.starts() {
@@ -320,7 +321,7 @@ impl Run<'_> {
             self.refuse_access(&failed_before);
         }
         if self.forecast.starts() {
-            self.create(&current);
+            self.create(&replicas);
         }
     }
 
@@ -477,7 +478,7 @@ impl Run<'_> {
         partition.fate = match job.name.kind {
             DirKind::Delete => Fate::Deleted,
             DirKind::Stray => Fate::StaysStray,
-            DirKind::Live | DirKind::Future => match self.stray(partition.topic_id, &job.name.topic_partition) {
+            DirKind::Live | DirKind::Future => match self.stray(&partition) {
                 Some(reason) => Fate::Stray(reason),
                 None if job.name.kind == DirKind::Future => Fate::Future,
                 None => Fate::Served,
@@ -486,27 +487,14 @@ impl Run<'_> {
         partition
     }
 
-    /// `BrokerMetadataPublisher.initializeManagers`, `LogManager.isStrayReplica`.
-    fn stray(&self, topic_id: Option<Uuid>, partition: &TopicPartition) -> Option<StrayReason> {
-        let Some(id) = topic_id else { return Some(StrayReason::NoTopicId) };
-        let image = self.image.as_ref()?;
-        let replicas = image.partition(id, partition.partition).map(|partition| partition.replicas.clone());
-        let replicas = match replicas {
-            Some(replicas) if !replicas.is_empty() => replicas,
-            _ => return Some(StrayReason::NotInMetadata(id)),
-        };
-        let node_id = self.forecast.node_id?;
-        (!replicas.contains(&node_id)).then_some(StrayReason::NotAssigned { node_id, replicas })
+    fn stray(&self, partition: &PartitionForecast) -> Option<StrayReason> {
+        let name = &partition.name.topic_partition;
+        placement::stray(self.image.as_ref(), self.forecast.node_id, partition.topic_id, name)
     }
 
     /// What a loaded log, or one that failed, means for the rest.
-    fn judge(
-        &mut self,
-        partition: &PartitionForecast,
-        current: &mut HashMap<TopicPartition, PathBuf>,
-        future: &mut HashMap<TopicPartition, PathBuf>,
-    ) {
-        let logs = match &partition.fate {
+    fn judge(&mut self, partition: &PartitionForecast, replicas: &mut Replicas) {
+        match &partition.fate {
             Fate::Failed { reach: Reach::LogDir, reason } => {
                 self.forecast.log_dirs[partition.log_dir].offline.push(reason.clone());
                 return;
@@ -515,12 +503,11 @@ impl Run<'_> {
                 self.forecast.refusals.push(reason.clone());
                 return;
             }
-            Fate::Served | Fate::Failed { reach: Reach::Split, .. } => current,
-            Fate::Future => future,
+            Fate::Served | Fate::Future | Fate::Failed { reach: Reach::Split, .. } => {}
             _ => return,
-        };
-        let topic_partition = partition.name.topic_partition.clone();
-        if let Some(previous) = logs.insert(topic_partition.clone(), partition.dir.clone()) {
+        }
+        let topic_partition = &partition.name.topic_partition;
+        if let Some(previous) = replicas.add(&partition.name, &partition.dir) {
             let message = if partition.fate == Fate::Future {
                 format!("Duplicate log directories found: {}, {}", partition.dir.display(), previous.display())
             } else {
@@ -561,7 +548,7 @@ impl Run<'_> {
     }
 
     /// Partitions the metadata assigns to this broker, and that have no directory (`ReplicaManager.applyDelta`).
-    fn create(&mut self, current: &HashMap<TopicPartition, PathBuf>) {
+    fn create(&mut self, replicas: &Replicas) {
         let (Some(image), Some(node_id)) = (&self.image, self.forecast.node_id) else { return };
         // With a directory offline a broker makes none: the partition may be there.
         if self.forecast.log_dirs.iter().any(|log_dir| !log_dir.offline.is_empty()) {
@@ -573,7 +560,7 @@ impl Run<'_> {
         for topic in image.topics() {
             for (number, record) in &topic.partitions {
                 let name = TopicPartition::new(&topic.name, *number);
-                let is_here = current.contains_key(&name) || promoted.contains(&name);
+                let is_here = replicas.current(&name).is_some() || promoted.contains(&name);
                 if is_here || !record.replicas.contains(&node_id) {
                     continue;
                 }
@@ -633,12 +620,6 @@ impl Run<'_> {
         };
         self.forecast.refusals.extend(refusal);
     }
-}
-
-/// The log directory that holds the replica of `node_id`.
-fn directory_of(record: &crate::schema::metadata::PartitionRecord, node_id: i32) -> Option<Uuid> {
-    let at = record.replicas.iter().position(|replica| *replica == node_id)?;
-    record.directories.get(at).copied()
 }
 
 /// Bytes of the files of a directory.

@@ -10,6 +10,7 @@ use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
 use crate::storage::names::PartitionDirName;
 use crate::storage::partition::{Checkpoints, Partition};
+use crate::storage::placement::StrayReason;
 use crate::storage::recovery::{Loss, Plan, RebuildReason};
 use crate::types::{Offset, Position, Uuid};
 
@@ -74,34 +75,6 @@ impl Fate {
             Fate::Deleted => "delete",
             Fate::Created => "create",
             Fate::Failed { .. } => "fail",
-        }
-    }
-}
-
-/// Why a directory is none of this broker's (`LogManager.isStrayReplica`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StrayReason {
-    /// It has no `partition.metadata`.
-    NoTopicId,
-    /// The metadata has no such topic or partition.
-    NotInMetadata(Uuid),
-    /// The metadata assigns it to other brokers.
-    NotAssigned {
-        /// This broker.
-        node_id: i32,
-        /// Those that hold it.
-        replicas: Vec<i32>,
-    },
-}
-
-impl std::fmt::Display for StrayReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StrayReason::NoTopicId => f.write_str("it has no partition.metadata, and so no topic id"),
-            StrayReason::NotInMetadata(id) => write!(f, "the topicId {id} does not exist in the metadata image"),
-            StrayReason::NotAssigned { node_id, replicas } => {
-                write!(f, "the current replica assignment {replicas:?} does not contain the local brokerId {node_id}")
-            }
         }
     }
 }

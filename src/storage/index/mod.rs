@@ -19,6 +19,7 @@
 
 pub mod build;
 pub mod offset;
+pub mod tail;
 pub mod time;
 pub mod txn;
 

@@ -116,6 +116,10 @@ faults! {
     PartitionMetadata "partition_metadata",
     /// A partition that is in two log directories.
     Duplicate "duplicate",
+    /// A replica that the cluster's metadata does not assign to this broker.
+    Stray "stray",
+    /// A replica that the cluster's metadata has in another log directory.
+    Misplaced "misplaced",
     /// Files that wait for a broker to remove or to put them in place.
     LeftOver "left_over",
     /// An owner or mode that keeps a broker from a file.
@@ -149,6 +153,8 @@ pub enum Advice {
     Permit,
     /// Look at the batch.
     Inspect,
+    /// See what a start would make of the log directory.
+    Forecast,
 }
 
 /// One thing a check found.

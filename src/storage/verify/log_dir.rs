@@ -1,6 +1,6 @@
 //! Log directories: their small files, what else is in them, and several of them against each other.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::access::Survey;
@@ -8,13 +8,15 @@ use super::finding::{Advice, Fault, Finding, Findings, Grade};
 use super::partition::Around;
 use crate::schema::image::MetadataImage;
 use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
+use crate::storage::ensemble::{self, Contradiction};
 use crate::storage::forecast;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::names::{DirKind, PartitionDirName};
-use crate::storage::partition::present;
-use crate::types::{TopicPartition, Uuid};
+use crate::storage::partition::{Checkpoints, Partition, present};
+use crate::storage::placement::{self, Replicas};
+use crate::types::{Offset, TopicPartition, Uuid};
 
 /// One log directory, opened, with what its own files say.
 #[derive(Debug)]
@@ -31,14 +33,13 @@ pub struct CheckedDir {
 ///
 /// Directories with the same node id are taken for one broker's.
 pub fn check(dirs: &[PathBuf]) -> Result<Vec<CheckedDir>, StorageError> {
+    check_as(dirs, None)
+}
+
+/// The same; with a `node_id` all directories are meant to be that broker's.
+pub fn check_as(dirs: &[PathBuf], node_id: Option<i32>) -> Result<Vec<CheckedDir>, StorageError> {
     let mut checked = dirs.iter().map(|dir| check_dir(dir)).collect::<Result<Vec<_>, _>>()?;
-    for number in 0..checked.len() {
-        let (before, rest) = checked.split_at_mut(number);
-        let Some(dir) = rest.first_mut() else { break };
-        for other in before.iter() {
-            against(dir, other);
-        }
-    }
+    against_each_other(&mut checked, node_id);
     let any_meta = checked.iter().any(|dir| dir.log_dir.meta().is_some());
     for dir in &mut checked {
         let path = dir.log_dir.dir().join(meta_properties::FILE_NAME);
@@ -133,34 +134,59 @@ fn check_entries(dir: &Path, findings: &mut Findings) -> Result<(), StorageError
     Ok(())
 }
 
-/// Two log directories of one broker.
-fn against(dir: &mut CheckedDir, other: &CheckedDir) {
-    let meta = |of: &CheckedDir| of.log_dir.meta().cloned();
-    let (mine, theirs) = (meta(dir), meta(other));
-    let path = dir.log_dir.dir().join(meta_properties::FILE_NAME);
-    let elsewhere = other.log_dir.dir().display().to_string();
-    if let (Some(mine), Some(theirs)) = (&mine, &theirs) {
-        if mine.directory_id().is_some() && mine.directory_id() == theirs.directory_id() {
-            let said = format!("has the same directory.id as {elsewhere}; a broker does not start with both");
-            let finding = Finding::new(Fault::MetaProperties, Grade::StopsBroker, &path, said);
-            dir.findings.push(finding.advice(Advice::Restore));
-        }
-        if mine.node_id() != theirs.node_id() {
-            return;
-        }
-        if mine.cluster_id() != theirs.cluster_id() {
-            let of = |meta: &MetaProperties| meta.cluster_id().unwrap_or("none").to_owned();
-            let said = format!("cluster.id {}, in {elsewhere} {}; a broker does not start", of(mine), of(theirs));
-            let finding = Finding::new(Fault::MetaProperties, Grade::StopsBroker, &path, said);
-            dir.findings.push(finding.advice(Advice::Restore));
+/// The log directories of each broker against each other.
+fn against_each_other(checked: &mut [CheckedDir], node_id: Option<i32>) {
+    let meta = |dir: &CheckedDir| dir.log_dir.meta().cloned();
+    let metas: Vec<Option<MetaProperties>> = checked.iter().map(meta).collect();
+    let dirs: Vec<PathBuf> = checked.iter().map(|dir| dir.log_dir.dir().to_owned()).collect();
+    let brokers = match node_id {
+        Some(_) => vec![0; metas.len()],
+        None => ensemble::brokers(&metas.iter().map(|meta| meta.as_ref()?.node_id()).collect::<Vec<_>>()),
+    };
+    let found = || dirs.iter().zip(&metas).filter_map(|(dir, meta)| Some((dir.as_path(), meta.as_ref()?)));
+    let mut contradictions = Vec::new();
+    for broker in 0..=brokers.iter().copied().max().unwrap_or(0) {
+        let of_broker = found().zip(&brokers).filter(|(_, of)| **of == broker).map(|(dir, _)| dir);
+        let all = ensemble::contradictions(of_broker, node_id);
+        contradictions.extend(all.into_iter().filter(|it| !matches!(it, Contradiction::SameId { .. })));
+    }
+    // A copy has the id of its original, whosever it is.
+    let same = |it: &Contradiction| matches!(it, Contradiction::SameId { .. });
+    contradictions.extend(ensemble::contradictions(found(), None).into_iter().filter(same));
+    for contradiction in contradictions {
+        let Some(at) = dirs.iter().position(|dir| dir == contradiction.dir()) else { continue };
+        let path = dirs[at].join(meta_properties::FILE_NAME);
+        let said = contradiction_text(&contradiction);
+        let finding = Finding::new(Fault::MetaProperties, Grade::StopsBroker, path, said);
+        checked[at].findings.push(finding.advice(Advice::Restore));
+    }
+    let mut replicas: Vec<Replicas> = brokers.iter().map(|_| Replicas::default()).collect();
+    for (dir, broker) in checked.iter_mut().zip(&brokers) {
+        let Some(replicas) = replicas.get_mut(*broker) else { continue };
+        for (name, path) in dir.log_dir.partitions().filter(|(name, _)| name.kind == DirKind::Live) {
+            if let Some(twin) = replicas.add(name, path) {
+                let said = format!("is in {} too; a broker does not start with both", twin.display());
+                let finding = Finding::new(Fault::Duplicate, Grade::StopsBroker, path, said);
+                dir.findings.push(finding.advice(Advice::MoveAway));
+            }
         }
     }
-    let there: HashMap<_, _> = other.log_dir.partitions().collect();
-    for (name, path) in dir.log_dir.partitions().filter(|(name, _)| name.kind == DirKind::Live) {
-        if let Some(twin) = there.get(name) {
-            let said = format!("is in {} too; a broker does not start with both", twin.display());
-            let finding = Finding::new(Fault::Duplicate, Grade::StopsBroker, path, said);
-            dir.findings.push(finding.advice(Advice::MoveAway));
+}
+
+/// What is wrong with the identity of a directory, and what comes of it.
+fn contradiction_text(contradiction: &Contradiction) -> String {
+    match contradiction {
+        Contradiction::Cluster { found, expected, first, .. } => {
+            format!("cluster.id {found}, in {} {expected}; a broker does not start", first.display())
+        }
+        Contradiction::Node { found, expected, .. } => {
+            format!("node.id {found}, the broker is {expected}; it does not start")
+        }
+        Contradiction::ReservedId { id, .. } => {
+            format!("directory.id {id} is reserved and stands for no directory; a broker does not start")
+        }
+        Contradiction::SameId { other, .. } => {
+            format!("has the same directory.id as {}; a broker does not start with both", other.display())
         }
     }
 }
@@ -172,27 +198,43 @@ pub struct ClusterTopics {
 }
 
 impl ClusterTopics {
-    /// Of the first of `dirs` that has a metadata log. One that cannot be read is a finding of its directory.
+    /// Of the longest metadata log in `dirs`. One that cannot be read is a finding of its directory.
+    ///
+    /// Directories of different clusters have nothing to say about each other: then none is read.
     pub fn read(dirs: &mut [CheckedDir]) -> ClusterTopics {
-        // Directories of different clusters have nothing to say about each other.
         let clusters: HashSet<_> = dirs.iter().filter_map(|dir| dir.log_dir.meta()?.cluster_id()).collect();
         if clusters.len() > 1 {
             return ClusterTopics::default();
         }
+        ClusterTopics::of_cluster(dirs.iter_mut())
+    }
+
+    /// The same of directories that are all of one cluster.
+    pub fn of_cluster<'a>(dirs: impl Iterator<Item = &'a mut CheckedDir>) -> ClusterTopics {
+        // Of several nodes' the one that got furthest; of equal ones the first.
+        let mut longest: Option<(Option<Offset>, &mut CheckedDir)> = None;
         for dir in dirs {
-            match forecast::metadata_image(dir.log_dir.dir()) {
-                Ok(None) => {}
-                Ok(image) => return ClusterTopics { image },
-                Err(reason) => {
-                    let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
-                    let said = format!("the metadata log cannot be opened: {reason}; a broker does not start");
-                    let finding = Finding::new(Fault::Unreadable, Grade::StopsBroker, path, said);
-                    dir.findings.push(finding.advice(Advice::Inspect));
-                    return ClusterTopics::default();
-                }
+            let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
+            if !path.is_dir() {
+                continue;
+            }
+            let log = Partition::open(&path, Checkpoints::default());
+            let end = log.ok().and_then(|log| log.log_end().ok());
+            if longest.as_ref().is_none_or(|(best, _)| end > *best) {
+                longest = Some((end, dir));
             }
         }
-        ClusterTopics::default()
+        let Some((_, dir)) = longest else { return ClusterTopics::default() };
+        match forecast::metadata_image(dir.log_dir.dir()) {
+            Ok(image) => ClusterTopics { image },
+            Err(reason) => {
+                let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
+                let said = format!("the metadata log cannot be opened: {reason}; a broker does not start");
+                let finding = Finding::new(Fault::Unreadable, Grade::StopsBroker, path, said);
+                dir.findings.push(finding.advice(Advice::Inspect));
+                ClusterTopics::default()
+            }
+        }
     }
 
     /// Whether the topic's own cleanup.policy has `compact` in it.
@@ -204,11 +246,11 @@ impl ClusterTopics {
     /// A partition directory with topic id `id` whose topic the metadata knows by another id, or not at all.
     fn contradicts(&self, partition: &TopicPartition, id: Uuid, dir: &Path) -> Option<Finding> {
         let image = self.image.as_ref()?;
-        let topic = match image.topic_named(&partition.topic) {
-            Some(topic) if topic.topic_id == id => return None,
-            topic => topic,
-        };
-        let said = match topic {
+        let said = match image.topic_named(&partition.topic) {
+            Some(topic) if topic.topic_id == id => {
+                placement::stray(Some(image), None, Some(id), partition)?;
+                format!("the cluster's metadata knows no partition {} of the topic", partition.partition)
+            }
             Some(topic) => format!("topic id {id}, in the cluster's metadata it is {}", topic.topic_id),
             None => format!("topic id {id}, and the cluster's metadata knows no topic '{}'", partition.topic),
         };
@@ -216,6 +258,50 @@ impl ClusterTopics {
         let said = format!("{said}: a broker renames the directory to -stray");
         Some(Finding::new(Fault::PartitionMetadata, Grade::LosesData, path, said).advice(Advice::Restore))
     }
+
+    /// A replica that node `node_id` would set aside as stray, or that the metadata has in another log directory than the one
+    /// with `directory_id`.
+    pub fn out_of_place(&self, replica: &Replica<'_>) -> Option<Finding> {
+        let Replica { partition, topic_id, node_id, directory_id, dir } = *replica;
+        if let Some(found) = topic_id.and_then(|id| self.contradicts(partition, id, dir)) {
+            return Some(found);
+        }
+        let image = self.image.as_ref();
+        if let Some(reason) = placement::stray(image, node_id, topic_id, partition) {
+            let said = format!("{reason}: a broker renames the directory to -stray");
+            return Some(Finding::new(Fault::Stray, Grade::LosesData, dir, said).advice(Advice::Forecast));
+        }
+        let record = image?.partition(topic_id?, partition.partition)?;
+        let assigned = placement::directory_of(record, node_id?).filter(|id| !ensemble::is_reserved(*id))?;
+        if assigned == directory_id? {
+            return None;
+        }
+        let said = format!(
+            "the cluster's metadata has it in the log directory with id {assigned}: a broker tells the controller that it \
+             is here, or puts a finished -future copy there in its place"
+        );
+        Some(Finding::new(Fault::Misplaced, Grade::Slows, dir, said).advice(Advice::Forecast))
+    }
+
+    /// What the metadata log says of the cluster; `None` where there is none that can be read.
+    pub fn image(&self) -> Option<&MetadataImage> {
+        self.image.as_ref()
+    }
+}
+
+/// A partition directory in use, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Replica<'a> {
+    /// The partition that its name says.
+    pub partition: &'a TopicPartition,
+    /// The topic's id in its `partition.metadata`.
+    pub topic_id: Option<Uuid>,
+    /// The node its log directory belongs to.
+    pub node_id: Option<i32>,
+    /// The id of its log directory.
+    pub directory_id: Option<Uuid>,
+    /// The directory.
+    pub dir: &'a Path,
 }
 
 /// Topic ids of partitions: those of one topic agree, with each other and with the cluster's metadata.
