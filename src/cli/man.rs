@@ -91,6 +91,18 @@ pub const PAGES: &[Page] = &[
         kafka: "No tool of Kafka's; a broker checks little of it at a clean start, and deletes what it finds at another.",
     },
     Page {
+        command: "metadata",
+        examples: &[
+            ("logdir metadata tree -d data", "the whole cluster: brokers, topics, settings, quotas, access control"),
+            (
+                "logdir metadata get /image/topics/byName/orders/0 -d data --json",
+                "leader, replicas and ISR of a partition",
+            ),
+            ("logdir metadata diff @-1h end -d data", "what changed in the last hour, and the records that did it"),
+        ],
+        kafka: "kafka-metadata-shell.sh: the same tree, by the same names and globs; diff and log have no counterpart.",
+    },
+    Page {
         command: "partition-of",
         examples: &[
             ("logdir partition-of customer-77 --partitions 12", "where the Java producer sends this key"),

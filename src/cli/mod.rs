@@ -13,6 +13,7 @@ pub mod input;
 pub mod json_row;
 pub mod man;
 pub mod message;
+pub mod metadata;
 mod outcome;
 pub mod partition_of;
 pub mod produce;
@@ -76,6 +77,7 @@ pub enum Command {
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
     VerifyIndex(verify_index::VerifyIndexArgs),
     Verify(verify::VerifyArgs),
+    Metadata(metadata::MetadataArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
     Completions(completions::CompletionsArgs),
@@ -118,6 +120,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
         Command::VerifyIndex(args) => verify_index::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
+        Command::Metadata(args) => metadata::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),

@@ -17,6 +17,8 @@
 //! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
 //! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
 //!
+//! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
+//!
 //! What a broker would do with whole directories at its next start is told by [`forecast`].
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
@@ -35,6 +37,7 @@ pub mod leader_epochs;
 pub mod lock;
 pub mod log_dir;
 pub mod meta_properties;
+pub mod metadata_log;
 pub mod names;
 pub mod partition;
 pub mod partition_metadata;
