@@ -7,7 +7,7 @@ use crate::types::LeaderEpoch;
 /// Leader and voters of the metadata log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quorum {
-    /// The last leader, and its epoch.
+    /// The last leader, and its epoch; `None` where no record says it: a snapshot does not, and a leader says it once.
     pub leader: Option<(i32, LeaderEpoch)>,
     /// Level of `kraft.version`; `None` before a record says it, which means 0.
     pub kraft_version: Option<i32>,

@@ -46,7 +46,7 @@ impl Leaf<'_> {
             Leaf::AccessControlEntry(entry) => acl_text(entry),
             Leaf::ScramCredential(credential) => scram_text(credential, secrets),
             Leaf::DelegationToken(token) => token_text(token),
-            Leaf::Leader(None) => "none".to_owned(),
+            Leaf::Leader(None) => "unknown".to_owned(),
             Leaf::Leader(Some((leader, epoch))) => format!("{leader}, epoch {epoch}"),
             Leaf::KRaftVersion(level) => level.to_string(),
             Leaf::Voter(voter) => voter_text(voter),
