@@ -6,6 +6,7 @@ mod consume;
 mod dump_segment;
 mod manners;
 mod memory;
+mod metadata;
 mod partition_of;
 mod produce;
 mod recover;

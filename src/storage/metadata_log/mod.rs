@@ -26,7 +26,7 @@ pub use self::records::{Content, Entry, FileEnd, read_file};
 pub use self::snapshot::SnapshotFile;
 
 use super::fs::StorageError;
-use super::names::{CheckpointState, PartitionFile, SegmentFileKind};
+use super::names::{PartitionFile, SegmentFileKind};
 use super::partition::{Checkpoints, Notice, Partition, Segment, present};
 use super::quorum_state::{self, VersionFields};
 use crate::batch::BatchError;
@@ -510,9 +510,4 @@ fn push(entry: &Entry<'_>, builder: &mut ImageBuilder, problems: &mut Problems) 
         Content::Control { record, .. } => builder.push_control(record, entry.leader_epoch),
         Content::Unreadable(error) => problems.of_entry(entry, ProblemKind::Record, error.clone()),
     }
-}
-
-/// Whether a file in the directory of a metadata log is a snapshot that was being written, or waits to be removed.
-fn is_set_aside(state: CheckpointState) -> bool {
-    state != CheckpointState::Complete
 }

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::is_set_aside;
 use super::records::{Content, Entry, read_file};
 use crate::batch::compression::Decompressor;
 use crate::batch::walk::Walker;
@@ -15,7 +14,7 @@ use crate::schema::image::Provenance;
 use crate::schema::metadata::ControlRecord;
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
-use crate::storage::names::PartitionFile;
+use crate::storage::names::{CheckpointState, PartitionFile};
 use crate::storage::partition::Notice;
 use crate::types::{LeaderEpoch, Offset, Position, TimestampMs};
 
@@ -75,7 +74,7 @@ pub(super) fn list(dir: &Path) -> Result<(Vec<SnapshotFile>, Vec<Notice>), Stora
         let name = entry.map_err(io)?.file_name();
         if let PartitionFile::MetadataSnapshot { end_offset, epoch, state } = PartitionFile::parse(&name) {
             let path = dir.join(&name);
-            if is_set_aside(state) {
+            if state != CheckpointState::Complete {
                 notices.push(Notice::new(path, "a snapshot that was being written or removed; passed over"));
             } else {
                 found.push(SnapshotFile { path, id: Some((end_offset, epoch)) });
