@@ -129,14 +129,8 @@ fn image_of(topics: &Value) -> MetadataImage {
                 topic_id,
                 isr: replicas.clone(),
                 replicas,
-                removing_replicas: vec![],
-                adding_replicas: vec![],
                 leader: 1,
-                leader_epoch: 0,
-                partition_epoch: 0,
-                directories: vec![],
-                elr: vec![],
-                last_known_elr: vec![],
+                ..PartitionRecord::default()
             };
             image.apply(Record::Partition(record)).unwrap();
         }

@@ -13,7 +13,9 @@ use logdir::batch::compression::Decompressor;
 use logdir::batch::walk::Walker;
 use logdir::schema::metadata::{self, Decoded};
 use logdir::storage::file_source::FileSource;
+use logdir::storage::metadata_log::{DIR_NAME, MetadataLog, Moment};
 use logdir::types::Position;
+use serde_json::{Value, json};
 use support::kafka_data::{Case, unpack};
 
 fn below(root: &Path, name: &str, found: &mut Vec<PathBuf>) {
@@ -90,4 +92,68 @@ fn every_record_is_what_kafka_prints() {
         println!("{records} records of {files} logs compared");
         assert!(files > 10 && records > 1_000, "{files} logs, {records} records");
     }
+}
+
+/// Topics, ids, partitions, replicas and settings of every metadata log are what the live brokers said. Leader and ISR
+/// too where the broker was killed; a clean stop is in the log itself, and leaves no leader.
+#[test]
+fn images_are_what_the_brokers_said() {
+    let (mut logs, mut topics, mut partitions, mut settings, mut leaders) = (0, 0, 0, 0, 0);
+    for case in Case::all() {
+        let Some(truth) = case.truth_json("topics.json") else { continue };
+        let dirs: Vec<PathBuf> = case.log_dirs().into_iter().filter(|dir| dir.join(DIR_NAME).is_dir()).collect();
+        let is_alone = dirs.len() == 1;
+        for dir in dirs {
+            let what = format!("{} {}", case.name, dir.display());
+            let log = MetadataLog::open(&dir).unwrap();
+            let mut replay = log.replay(Moment::End).unwrap();
+            replay.advance(Moment::End, &mut |_, _| {}).unwrap();
+            assert_eq!(replay.problems().1, 0, "{what}: {:?}", replay.problems());
+            let image = replay.into_image();
+            let expected = truth.as_object().unwrap();
+            let names = image.topics().map(|topic| &topic.name).collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(names, expected.keys().collect(), "{what}");
+            for (name, expected) in expected {
+                let topic = image.topic_named(name).unwrap();
+                assert_eq!(topic.topic_id.to_string(), expected["topicId"], "{what} {name}");
+                let config = json!(image.topic_config(name).cloned().unwrap_or_default());
+                assert_eq!(config, expected["configs"], "{what} {name}");
+                settings += config.as_object().unwrap().len();
+                let rows = support::list(expected, "partitions");
+                assert_eq!(topic.partitions.len(), rows.len(), "{what} {name}");
+                for (partition, row) in topic.partitions.values().zip(rows) {
+                    let what = format!("{what} {name}-{}", partition.partition);
+                    assert_eq!(
+                        (json!(partition.partition), json!(partition.replicas)),
+                        (row["partition"].clone(), row["replicas"].clone()),
+                        "{what}"
+                    );
+                    if case.name.ends_with("-killed") {
+                        let state = (json!(partition.leader), sorted(&json!(partition.isr)), json!(partition.elr));
+                        assert_eq!(state, (row["leader"].clone(), sorted(&row["isr"]), row["elr"].clone()), "{what}");
+                        leaders += 1;
+                    } else if is_alone && case.name.ends_with("-clean") {
+                        assert_eq!(partition.leader, -1, "{what}: no leader after a clean stop");
+                        assert_eq!(sorted(&json!(partition.elr)), sorted(&row["isr"]), "{what}: who may lead again");
+                        leaders += 1;
+                    }
+                    partitions += 1;
+                }
+                topics += 1;
+            }
+            logs += 1;
+        }
+    }
+    if support::kafka_data_dir().is_some() {
+        println!(
+            "{logs} logs, {topics} topics, {partitions} partitions ({leaders} with leader), {settings} settings compared"
+        );
+        assert!(logs > 10 && topics > 80 && partitions > 150 && leaders > 50 && settings > 100);
+    }
+}
+
+fn sorted(ids: &Value) -> Vec<i64> {
+    let mut ids = support::ints(ids);
+    ids.sort_unstable();
+    ids
 }

@@ -91,6 +91,18 @@ pub const PAGES: &[Page] = &[
         kafka: "No tool of Kafka's; a broker checks little of it at a clean start, and deletes what it finds at another.",
     },
     Page {
+        command: "metadata",
+        examples: &[
+            ("logdir metadata tree -d data", "the whole cluster: brokers, topics, settings, quotas, access control"),
+            (
+                "logdir metadata get /image/topics/byName/orders/0 -d data --json",
+                "leader, replicas and ISR of a partition",
+            ),
+            ("logdir metadata diff @-1h end -d data", "what changed in the last hour, and the records that did it"),
+        ],
+        kafka: "kafka-metadata-shell.sh: the same tree, by the same names and globs; diff and log have no counterpart.",
+    },
+    Page {
         command: "partition-of",
         examples: &[
             ("logdir partition-of customer-77 --partitions 12", "where the Java producer sends this key"),
@@ -204,13 +216,27 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = vec![("logdir.1".to_owned(), render(&root, page(""))?)];
-    for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
-        let name = format!("logdir-{}", command.get_name());
+    for command in named(&root) {
         let page = page(command.get_name());
-        let command = command.clone().bin_name(format!("logdir {}", command.get_name())).display_name(&name);
-        pages.push((format!("{name}.1"), render(&command, page)?));
+        add_page(command, "logdir", page, &mut pages)?;
+        // A verb's page has its own options, and the examples of its command.
+        for verb in named(command) {
+            add_page(verb, &format!("logdir {}", command.get_name()), page, &mut pages)?;
+        }
     }
     Ok(pages)
+}
+
+fn named(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command.get_subcommands().filter(|command| command.get_name() != "help")
+}
+
+fn add_page(command: &clap::Command, parent: &str, page: &Page, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let name = format!("{parent} {}", command.get_name());
+    let file = name.replace(' ', "-");
+    let command = command.clone().bin_name(&name).display_name(&file);
+    pages.push((format!("{file}.1"), render(&command, page)?));
+    Ok(())
 }
 
 fn render(command: &clap::Command, page: &Page) -> io::Result<Vec<u8>> {

@@ -16,6 +16,7 @@ pub mod kafka_table;
 pub mod log_dirs;
 pub mod man;
 pub mod message;
+pub mod metadata;
 pub mod offsets;
 mod outcome;
 pub mod partition_of;
@@ -81,6 +82,7 @@ pub enum Command {
     DumpSegment(Box<dump_segment::DumpSegmentArgs>),
     VerifyIndex(verify_index::VerifyIndexArgs),
     Verify(verify::VerifyArgs),
+    Metadata(metadata::MetadataArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
     Transactions(transactions::TransactionsArgs),
@@ -130,6 +132,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::DumpSegment(args) => dump_segment::run(args, global, ui),
         Command::VerifyIndex(args) => verify_index::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
+        Command::Metadata(args) => metadata::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
         Command::Transactions(args) => transactions::run(args, global, ui),

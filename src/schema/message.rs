@@ -648,8 +648,7 @@ impl Value<'_> {
             Value::Null => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
             Value::Number(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-            // `Debug` keeps the fraction of a whole number, as Java does.
-            Value::Float(number) => out.extend_from_slice(format!("{number:?}").as_bytes()),
+            Value::Float(number) => out.extend_from_slice(java_double(*number).as_bytes()),
             Value::Uuid(id) => write_text(&id.to_string(), out),
             Value::String(text) => write_text(text, out),
             Value::Bytes(bytes) => write_text(&data_encoding::BASE64.encode(bytes), out),
@@ -666,6 +665,119 @@ impl Value<'_> {
             }
         }
     }
+}
+
+/// Fields by the kind the tables give them; a name that is in no table is a mistake of ours, which the tests find.
+impl<'a> Fields<'a> {
+    fn known(&self, name: &str) -> &Value<'a> {
+        self.get(name).unwrap_or_else(|| unreachable!("no field {name} in this table"))
+    }
+
+    pub(super) fn long(&self, name: &str) -> i64 {
+        match self.known(name) {
+            Value::Number(number) => *number,
+            _ => -1,
+        }
+    }
+
+    pub(super) fn int(&self, name: &str) -> i32 {
+        i32::try_from(self.long(name)).unwrap_or(-1)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        *self.known(name) == Value::Bool(true)
+    }
+
+    pub(super) fn float(&self, name: &str) -> f64 {
+        match self.known(name) {
+            Value::Float(number) => *number,
+            _ => 0.0,
+        }
+    }
+
+    pub(super) fn nullable_text(&self, name: &str) -> Option<String> {
+        match self.known(name) {
+            Value::String(text) => Some(Cow::into_owned(text.clone())),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        self.nullable_text(name).unwrap_or_default()
+    }
+
+    pub(super) fn bytes(&self, name: &str) -> &'a [u8] {
+        match self.known(name) {
+            Value::Bytes(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn uuid(&self, name: &str) -> Uuid {
+        match self.known(name) {
+            Value::Uuid(id) => *id,
+            _ => Uuid::ZERO,
+        }
+    }
+
+    pub(super) fn list<T>(&self, name: &str, element: impl Fn(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
+        match self.known(name) {
+            Value::Array(values) => Some(values.iter().filter_map(element).collect()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Option<Vec<i32>> {
+        self.list(name, |value| match value {
+            Value::Number(number) => i32::try_from(*number).ok(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn uuids(&self, name: &str) -> Option<Vec<Uuid>> {
+        self.list(name, |value| match value {
+            Value::Uuid(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let text = |value: &Value<'a>| match value {
+            Value::String(text) => Some(Cow::into_owned(text.clone())),
+            _ => None,
+        };
+        self.list(name, text).unwrap_or_default()
+    }
+
+    /// The fields of a struct, or of each of an array of them.
+    pub(super) fn structs(&self, name: &str) -> impl Iterator<Item = &Fields<'a>> {
+        let values = match self.known(name) {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
+        };
+        values.iter().filter_map(|value| match value {
+            Value::Struct(fields) => Some(fields),
+            _ => None,
+        })
+    }
+}
+
+/// A number as Java's `Double.toString` writes it: `1048576.0`, and from 10^7 on `2.0E7`.
+pub fn java_double(number: f64) -> String {
+    let size = number.abs();
+    if number.is_nan() {
+        return "NaN".to_owned();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() };
+    }
+    if size == 0.0 || (1e-3..1e7).contains(&size) {
+        return format!("{number:?}");
+    }
+    let text = format!("{number:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let point = if digits.contains('.') { "" } else { ".0" };
+    format!("{digits}{point}E{exponent}")
 }
 
 /// A string as Jackson writes it: hexadecimal digits of an escape in capitals.
@@ -752,6 +864,26 @@ mod tests {
         let absent = TABLE.decode_all(3, b"\0\x01\x01\xff\0").unwrap();
         assert_eq!(absent.get("late"), Some(&Value::Number(7)), "a field that is not there has its default");
         assert_eq!(absent.get("none"), None);
+    }
+
+    #[test]
+    fn doubles_are_written_as_java_does() {
+        let cases = [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1_048_576.0, "1048576.0"),
+            (9_999_999.0, "9999999.0"),
+            (2e7, "2.0E7"),
+            (-12_345_678.5, "-1.23456785E7"),
+            (0.001, "0.001"),
+            (0.00099, "9.9E-4"),
+            (1.5e300, "1.5E300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(java_double(number), expected);
+        }
     }
 
     #[test]

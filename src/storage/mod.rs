@@ -18,6 +18,7 @@
 //! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
 //!
 //! What the coordinators keep in their topics is read by [`coordinator`].
+//! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
 //!
 //! What a broker would do with whole directories at its next start is told by [`forecast`].
 //!
@@ -42,6 +43,7 @@ pub mod list_offsets;
 pub mod lock;
 pub mod log_dir;
 pub mod meta_properties;
+pub mod metadata_log;
 pub mod names;
 pub mod partition;
 pub mod partition_metadata;

@@ -7,6 +7,7 @@ mod dump_segment;
 mod log_dirs;
 mod manners;
 mod memory;
+mod metadata;
 mod offsets;
 mod partition_of;
 mod produce;

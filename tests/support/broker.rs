@@ -61,6 +61,15 @@ impl Kafka {
         Clients { process, commands, answers, log: log.to_owned() }
     }
 
+    /// What Kafka's metadata shell prints for one command on one file.
+    pub fn metadata_shell(&self, file: &Path, command: &[&str]) -> String {
+        let mut java = self.java(&self.jars());
+        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "org.apache.kafka.shell.MetadataShell"]);
+        let output = java.arg("--snapshot").arg(file).args(command).output().expect("java runs");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn java(&self, class_path: &OsString) -> Command {
         let mut command = Command::new("java");
         command.args(JVM).arg("-cp").arg(class_path).stdin(Stdio::null());
@@ -73,13 +82,22 @@ impl Kafka {
         CLASSES.get_or_init(|| {
             let classes = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("live-kafka-{}", std::process::id()));
             let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/java");
-            let sources = ["LiveKafka.java", "LiveProduce.java"].map(|name| sources.join(name));
+            let sources = ["LiveKafka.java", "LiveMetadata.java", "LiveProduce.java"].map(|name| sources.join(name));
             let mut javac = Command::new("javac");
             javac.arg("-cp").arg(self.jars()).arg("-d").arg(&classes).args(sources).stdin(Stdio::null());
             assert!(javac.status().expect("javac runs").success(), "tests/java compiles");
             classes
         })
     }
+}
+
+/// How the controllers of a broker know each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Quorum {
+    /// By a setting: `kraft.version` 0.
+    Static,
+    /// By records of the metadata log: `kraft.version` 1.
+    Dynamic,
 }
 
 /// A running or stopped broker.
@@ -96,11 +114,20 @@ impl Broker {
     /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`, `$DIR` in them
     /// is the directory everything of the broker is in.
     pub fn start(kafka: &Kafka, settings: &str) -> Broker {
+        Broker::start_as(kafka, settings, Quorum::Static)
+    }
+
+    /// As [`Broker::start`], with this kind of controller quorum.
+    pub fn start_as(kafka: &Kafka, settings: &str, quorum: Quorum) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let [port, controller] = free_ports();
         let data = dir.path().join("data");
+        let voters = match quorum {
+            Quorum::Static => format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
+            Quorum::Dynamic => format!("controller.quorum.bootstrap.servers=127.0.0.1:{controller}"),
+        };
         let properties = format!(
-            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+            "process.roles=broker,controller\nnode.id=1\n{voters}\n\
              controller.listener.names=CONTROLLER\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
@@ -117,6 +144,7 @@ impl Broker {
             .main("kafka.tools.StorageTool")
             .args(["format", "-t", "bG9nZGlyIGxpdmUgdGVzdA", "-c"])
             .arg(broker.dir.path().join("server.properties"))
+            .args((quorum == Quorum::Dynamic).then_some("--standalone"))
             .status()
             .expect("java runs");
         assert!(formatted.success(), "format: {}", broker.said());

@@ -245,7 +245,7 @@ pub fn topic_not_found(name: &str, topics: &BTreeSet<&str>, places: &[PathBuf]) 
 }
 
 /// Edits that turn one name into the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

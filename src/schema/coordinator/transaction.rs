@@ -162,12 +162,8 @@ impl TransactionState {
 
     /// Reads the fields of a value of [`RECORDS`].
     pub fn of(fields: &Fields<'_>) -> Result<TransactionState, TransactionError> {
-        let number = |name: &str| match fields.get(name) {
-            Some(Value::Number(number)) => *number,
-            _ => -1,
-        };
-        let short = |name: &str| i16::try_from(number(name)).unwrap_or(-1);
-        let status_id = number("transactionStatus");
+        let short = |name: &str| i16::try_from(fields.long(name)).unwrap_or(-1);
+        let status_id = fields.long("transactionStatus");
         let status = TransactionStatus::of_id(status_id).ok_or(TransactionError::Status(status_id))?;
         if status != TransactionStatus::Empty && fields.get("transactionPartitions") == Some(&Value::Null) {
             return Err(TransactionError::Partitions(status.name()));
@@ -177,15 +173,15 @@ impl TransactionState {
             return Err(TransactionError::ClientVersion(client_version));
         }
         Ok(TransactionState {
-            producer_id: ProducerId(number("producerId")),
-            previous_producer_id: ProducerId(number("previousProducerId")),
-            next_producer_id: ProducerId(number("nextProducerId")),
+            producer_id: ProducerId(fields.long("producerId")),
+            previous_producer_id: ProducerId(fields.long("previousProducerId")),
+            next_producer_id: ProducerId(fields.long("nextProducerId")),
             producer_epoch: short("producerEpoch"),
-            timeout_ms: i32::try_from(number("transactionTimeoutMs")).unwrap_or(-1),
+            timeout_ms: fields.int("transactionTimeoutMs"),
             status,
             partitions: fields.partitions("transactionPartitions", "partitionIds"),
-            last_update_ms: number("transactionLastUpdateTimestampMs"),
-            start_ms: number("transactionStartTimestampMs"),
+            last_update_ms: fields.long("transactionLastUpdateTimestampMs"),
+            start_ms: fields.long("transactionStartTimestampMs"),
             client_version,
         })
     }

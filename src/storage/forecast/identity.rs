@@ -17,10 +17,10 @@ use crate::storage::file_source::FileSource;
 use crate::storage::fs::StorageError;
 use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::partition::present;
-use crate::types::{Position, Uuid};
+use crate::types::{Offset, Position, Uuid};
 
 /// Name of the metadata partition's directory.
-pub const METADATA_DIR: &str = "__cluster_metadata-0";
+pub use crate::storage::metadata_log::DIR_NAME as METADATA_DIR;
 /// What the first controller of a cluster starts from.
 pub(super) const BOOTSTRAP: &str = "bootstrap.checkpoint";
 
@@ -196,7 +196,7 @@ fn check_bootstrap(path: &Path) -> Result<(), Reason> {
 }
 
 /// The metadata records of a batch; in words, why they cannot be read.
-pub(super) fn records(frame: &Frame<'_>, decompressor: &mut Decompressor) -> Result<Vec<Record>, String> {
+fn records(frame: &Frame<'_>, decompressor: &mut Decompressor) -> Result<Vec<Record>, String> {
     let payload = frame.records(decompressor).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     let stopped = payload.visit(|record| {
@@ -209,15 +209,21 @@ pub(super) fn records(frame: &Frame<'_>, decompressor: &mut Decompressor) -> Res
                 found.push(known.typed());
                 ControlFlow::Continue(())
             }
-            Decoded::Unknown { api_key, name, version, .. } => ControlFlow::Break(format!(
-                "offset {}: a metadata record of type {api_key}{} and version {version}, which Kafka 4.3 does not know",
-                record.offset,
-                name.map(|name| format!(" ({name})")).unwrap_or_default()
-            )),
+            Decoded::Unknown { api_key, name, version, .. } => {
+                ControlFlow::Break(unknown_record(record.offset, api_key, name, version))
+            }
         }
     });
     match stopped.map_err(|error| error.to_string())? {
         Some(wrong) => Err(wrong),
         None => Ok(found),
     }
+}
+
+/// What is said of a record that a server cannot read.
+pub(super) fn unknown_record(offset: Offset, api_key: u32, name: Option<&str>, version: u32) -> String {
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+    format!(
+        "offset {offset}: a metadata record of type {api_key}{name} and version {version}, which Kafka 4.3 does not know"
+    )
 }

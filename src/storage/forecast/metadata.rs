@@ -5,30 +5,24 @@
 //! counts are the newest snapshot and all records behind it. Which of these are *committed* is not on disk: with
 //! one voter all of them are, with more the last ones may be taken back once the quorum is up.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::changes::{self, FileChange};
-use super::identity::records;
+use super::identity::unknown_record;
 use super::partition::Loaded;
 use super::reason::{Reason, of_load};
 use super::settings::BrokerSettings;
-use crate::batch::Frame;
-use crate::batch::compression::{Decompressor, MAX_BATCH_BYTES};
-use crate::batch::control::ControlType;
-use crate::batch::walk::{Stop, Walker};
+use crate::batch::compression::Decompressor;
 use crate::schema::image::{ImageBuilder, MetadataImage};
-use crate::schema::message::Value;
-use crate::schema::metadata::LEADER_CHANGE;
-use crate::storage::file_source::FileSource;
+use crate::schema::metadata::Decoded;
 use crate::storage::fs::StorageError;
+use crate::storage::metadata_log::{Content, FileEnd, read_file};
 use crate::storage::names::{CheckpointState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::partition::present;
 use crate::storage::quorum_state;
 use crate::storage::recovery::{self, LoadOptions, Plan};
-use crate::types::{LeaderEpoch, Offset, Position, TimestampMs};
-use crate::wire::Reader;
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 /// Ends of the names of metadata snapshots (`Snapshots.parse`).
 const SNAPSHOT_SUFFIXES: [&str; 3] = [".checkpoint", ".checkpoint.part", ".checkpoint.deleted"];
@@ -38,7 +32,7 @@ const SNAPSHOT_SUFFIXES: [&str; 3] = [".checkpoint", ".checkpoint.part", ".check
 pub(super) struct MetadataLog {
     pub loaded: Loaded,
     pub image: MetadataImage,
-    /// How many voters the last leader change names; `None` where there is none.
+    /// How many voters the last control record about them names; `None` where there is none.
     pub voters: Option<usize>,
 }
 
@@ -79,18 +73,19 @@ pub(super) fn load(dir: &Path, settings: &BrokerSettings, now_ms: TimestampMs) -
     if let Some((epoch, offset)) = latest {
         from = offset;
         let path = dir.join(format!("{:020}-{:010}.checkpoint", offset.get(), epoch.0));
-        replay.snapshot(&path)?;
+        replay.file(&path, None, Offset::ZERO)?;
     }
     if !truncated {
         for (base, len) in &plan.segments {
             let log = dir.join(segment_file_name(*base, SegmentFileKind::Log));
             // An empty log that is only going to be made.
             if *len > 0 {
-                replay.segment(&log, *len, from)?;
+                replay.file(&log, Some(*len), from)?;
             }
         }
     }
-    Ok(MetadataLog { loaded, image: replay.builder.build(), voters: replay.voters })
+    let image = replay.builder.build();
+    Ok(MetadataLog { loaded, voters: image.quorum().voter_count(), image })
 }
 
 /// `KafkaRaftLog.recoverSnapshots`: those that stay, in order; the others are removed.
@@ -154,87 +149,44 @@ fn truncate_fully(dir: &Path, start: Offset, snapshots: &[SnapshotId], loaded: &
 struct Replay {
     builder: ImageBuilder,
     decompressor: Decompressor,
-    voters: Option<usize>,
 }
 
 impl Replay {
-    /// A snapshot, whose checksums a server verifies. A part of a batch at its end is not read.
-    fn snapshot(&mut self, path: &Path) -> Result<(), Reason> {
-        let file = File::open(path).map_err(|error| Reason::of_storage(&StorageError::new(path, error)))?;
-        let len = file.metadata().map_err(|error| Reason::of_storage(&StorageError::new(path, error)))?.len();
-        self.file(path, file, len, Offset::ZERO)
-    }
-
-    fn segment(&mut self, path: &Path, len: u64, from: Offset) -> Result<(), Reason> {
-        let file = File::open(path).map_err(|error| Reason::of_storage(&StorageError::new(path, error)))?;
-        self.file(path, file, len, from)
-    }
-
-    fn file(&mut self, path: &Path, file: File, len: u64, from: Offset) -> Result<(), Reason> {
-        let io = |error| Reason::of_storage(&StorageError::new(path, error));
-        let whole = file.try_clone().map_err(io)?;
-        let mut walker = Walker::new(FileSource::up_to(file, len).map_err(io)?);
-        loop {
-            let position = walker.position();
-            let walked = match walker.step().map_err(io)? {
-                Ok(walked) => walked,
-                Err(Stop::End | Stop::Cut { .. }) => return Ok(()),
-                Err(Stop::Corrupt(reason)) => {
-                    return Err(Reason::new(path, format!("position {position}: {reason}")));
+    /// The records of a snapshot, or of a segment from `from` on. What a server cannot read it does not start with; a
+    /// part of a batch at the end of a snapshot is not read.
+    fn file(&mut self, path: &Path, len: Option<u64>, from: Offset) -> Result<(), Reason> {
+        let mut wrong = None;
+        let builder = &mut self.builder;
+        let end = read_file(path, len, from, &mut self.decompressor, &mut |entry| {
+            let taken = match &entry.content {
+                Content::Data(Decoded::Known(known)) => {
+                    builder.push(known.typed()).map_err(|error| format!("offset {}: {error}", entry.offset))
                 }
+                Content::Data(Decoded::Unknown { api_key, name, version, .. }) => {
+                    Err(unknown_record(entry.offset, *api_key, *name, *version))
+                }
+                Content::Control { record, .. } => {
+                    builder.push_control(record, entry.leader_epoch);
+                    Ok(())
+                }
+                Content::Unreadable(error) => Err(format!("offset {}: {error}", entry.offset)),
             };
-            if walked.frame.last_offset() < from {
-                continue;
+            match taken {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(reason) => {
+                    wrong = Some(Reason::new(path, format!("batch at position {}: {reason}", entry.position)));
+                    ControlFlow::Break(())
+                }
             }
-            let wrong = |reason: String| Reason::new(path, format!("batch at position {position}: {reason}"));
-            // Of a large batch the walk has the header alone.
-            let bytes;
-            let mut frame = walked.frame;
-            if walked.size_bytes > LARGE_BATCH_BYTES {
-                bytes = read_batch(&whole, position, walked.size_bytes).map_err(io)?;
-                frame = Frame::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
-            }
-            if frame.is_control() {
-                self.control(&frame);
-                continue;
-            }
-            for record in records(&frame, &mut self.decompressor).map_err(wrong)? {
-                self.builder.push(record).map_err(|error| wrong(error.to_string()))?;
-            }
-        }
-    }
-
-    /// Notes the voters that a new leader names.
-    fn control(&mut self, frame: &Frame<'_>) {
-        let Ok(payload) = frame.records(&mut self.decompressor) else { return };
-        let mut voters = None;
-        let _ = payload.visit(|record| {
-            if record.key.and_then(ControlType::of_key) == Some(ControlType::LeaderChange) {
-                voters = record.value.and_then(voters_of).or(voters);
-            }
-            std::ops::ControlFlow::<()>::Continue(())
         });
-        self.voters = voters.or(self.voters);
-    }
-}
-
-/// Batches above this size are read apart from the walk, which keeps only their headers beyond 4 MiB.
-const LARGE_BATCH_BYTES: u64 = 1 << 20;
-
-fn read_batch(file: &File, position: Position, size_bytes: u64) -> std::io::Result<Vec<u8>> {
-    let len = usize::try_from(size_bytes).ok().filter(|len| *len <= MAX_BATCH_BYTES);
-    let mut bytes = vec![0; len.ok_or_else(|| std::io::Error::other("the batch is larger than 128 MiB"))?];
-    file.read_exact_at(&mut bytes, position.get())?;
-    Ok(bytes)
-}
-
-fn voters_of(value: &[u8]) -> Option<usize> {
-    // No version stands in front: the first field is it.
-    let version = Reader::new(value).i16().ok().filter(|version| LEADER_CHANGE.knows(*version))?;
-    let fields = LEADER_CHANGE.decode_all(version, value).ok()?;
-    match fields.get("voters") {
-        Some(Value::Array(voters)) => Some(voters.len()),
-        _ => None,
+        let end = end.map_err(|error| Reason::of_storage(&error))?;
+        match (wrong, end) {
+            (Some(reason), _) => Err(reason),
+            (None, FileEnd::Corrupt { position, reason }) => {
+                Err(Reason::new(path, format!("position {position}: {reason}")))
+            }
+            (None, FileEnd::Whole | FileEnd::Stopped | FileEnd::Cut { .. }) => Ok(()),
+        }
     }
 }
 
