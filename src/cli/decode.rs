@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::schema::coordinator::{self, CoordinatorError, CoordinatorRecord, CoordinatorTopic, CoordinatorValue};
 use crate::schema::message::{Fields, SchemaError};
 use crate::schema::metadata::{self, Decoded, MetadataError};
+use crate::storage::metadata_log;
 use crate::storage::names::{PartitionDirName, PartitionFile};
 use crate::wire::Reader;
 
@@ -35,9 +36,6 @@ pub enum Decoder {
     /// `__cluster_metadata`, and snapshots of it.
     Metadata,
 }
-
-/// Name of the topic of the cluster's metadata.
-const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 impl Decode {
     /// The decoder for records of this topic.
@@ -78,7 +76,7 @@ pub struct NoKey(i64);
 impl Decoder {
     /// The one for a topic of this name.
     pub fn of_topic(topic: &str) -> Option<Decoder> {
-        if topic == CLUSTER_METADATA {
+        if topic == metadata_log::TOPIC {
             return Some(Decoder::Metadata);
         }
         CoordinatorTopic::of_topic(topic).map(Decoder::Coordinator)

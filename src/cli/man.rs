@@ -151,6 +151,24 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-get-offsets.sh: the same --time, --topic-partitions and --exclude-internal-topics; kcat -Q.",
     },
     Page {
+        command: "transactions",
+        examples: &[
+            (
+                "logdir transactions list -d data",
+                "transactional ids, their producers and what became of their transactions",
+            ),
+            (
+                "logdir transactions list --by partition -d data -t orders",
+                "transactions open in the partitions of a topic, and what they block",
+            ),
+            (
+                "logdir transactions find-hanging -d /mnt/broker1/data,/mnt/broker2/data",
+                "those that no coordinator will end, over two brokers; exits 1 when there is one",
+            ),
+        ],
+        kafka: "kafka-transactions.sh list, describe, describe-producers, find-hanging; --output kafka gives its text.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

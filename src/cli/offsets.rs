@@ -15,6 +15,7 @@ use super::ui::{Pipe, Problem, Ui};
 use super::{Outcome, man, size};
 use crate::storage::fs::StorageError;
 use crate::storage::list_offsets::{Found, Isolation, ListOffsets, OffsetSpec};
+use crate::storage::metadata_log;
 use crate::storage::partition::{Notice, Partition};
 use crate::types::{Offset, TopicPartition};
 
@@ -196,7 +197,7 @@ pub fn run(args: &OffsetsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         let name = partition.topic_partition();
         let by_rule = args.topic_partitions.as_ref().is_none_or(|rules| rules.lets_pass(name));
         // The metadata log is no topic to Kafka's tool.
-        let hidden = format == OutputFormat::Kafka && name.topic == "__cluster_metadata";
+        let hidden = format == OutputFormat::Kafka && name.topic == metadata_log::TOPIC;
         by_rule && !hidden && !(args.exclude_internal_topics && name.is_internal())
     };
     let mut partitions: Vec<Partition> = selected.partitions.into_iter().filter(is_wanted).collect();

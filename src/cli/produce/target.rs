@@ -13,8 +13,8 @@ use crate::storage::create::{self, CreateError};
 use crate::storage::fs::StorageError;
 use crate::storage::lock;
 use crate::storage::log_dir::LogDir;
-use crate::storage::meta_properties;
 use crate::storage::names::DirKind;
+use crate::storage::{meta_properties, metadata_log};
 use crate::types::{TopicPartition, Uuid};
 
 /// The log directories and what of the topics is in them.
@@ -27,9 +27,6 @@ pub struct Target {
     /// One of the directories belongs to a cluster that keeps its topics in a metadata log beside them.
     pub has_metadata_log: bool,
 }
-
-/// The log of the controllers, which is theirs alone.
-const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// A topic's partitions.
 #[derive(Debug, Clone)]
@@ -67,7 +64,7 @@ impl Target {
                 ui.note(&format!("made the log directory {}", dir.display()));
             }
         }
-        let has_metadata_log = dirs.iter().any(|dir| dir.join(format!("{CLUSTER_METADATA}-0")).is_dir());
+        let has_metadata_log = dirs.iter().any(|dir| dir.join(metadata_log::DIR_NAME).is_dir());
         let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new(), has_metadata_log };
         for (number, dir) in dirs.iter().enumerate() {
             if args.dry_run && args.create.is_some() && !dir.exists() {
@@ -103,7 +100,7 @@ impl Target {
 
     /// The topic; an error that names alternatives when there is none.
     pub fn topic(&mut self, name: &str, args: &ProduceArgs) -> anyhow::Result<&Topic> {
-        if name == CLUSTER_METADATA {
+        if name == metadata_log::TOPIC {
             return Err(Problem::new("refused", format!("topic '{name}' is written by the controllers only"))
                 .outcome(Outcome::Refused)
                 .hint("read it with: logdir consume --decode")

@@ -14,6 +14,7 @@ use super::{Outcome, man};
 use crate::storage::fs::StorageError;
 use crate::storage::lock::{self, DirLock, LockError};
 use crate::storage::log_dir::LogDir;
+use crate::storage::metadata_log;
 use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::partition::Partition;
 use crate::storage::restore::{Job, Sharing, small_files};
@@ -141,9 +142,6 @@ impl RecoverArgs {
     }
 }
 
-/// The log of the controllers: its snapshots and its quorum state are part of it, and no broker loads it.
-const CLUSTER_METADATA: &str = "__cluster_metadata";
-
 /// Plans, and with `--execute` recovers.
 pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     args.check()?;
@@ -176,7 +174,8 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     let mut run =
         Run { args, rows: Rows::new(args, global, ui), outcome, planner: Planner::new(args, global)?, changed: 0 };
     for partition in &selected.partitions {
-        if partition.topic_partition().topic == CLUSTER_METADATA {
+        // Its snapshots and its quorum state are part of it, and no broker loads it.
+        if partition.topic_partition().topic == metadata_log::TOPIC {
             ui.detail(&format!("{}: the controllers' own log is left alone", partition.dir().display()));
             continue;
         }

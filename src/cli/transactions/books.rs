@@ -95,8 +95,8 @@ impl Books {
     /// Reads the coordinator's topic in the log directories that the options name.
     pub fn open(global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Books> {
         let paths = global.log_dirs()?;
-        let open = |path: &PathBuf| LogDir::open(path).map_err(|error| storage_problem(&error));
-        let log_dirs = paths.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let log_dirs = paths.iter().map(|path| LogDir::open(path)).collect::<Result<Vec<_>, _>>();
+        let log_dirs = log_dirs.map_err(|error| storage_problem(&error))?;
         let mut notices = Vec::new();
         let coordinator = TransactionCoordinator::read(&log_dirs, &mut notices);
         let coordinator = coordinator.map_err(|error| storage_problem(&error))?;

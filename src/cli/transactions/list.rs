@@ -9,7 +9,7 @@ use super::rows::{IDS, OPEN, id_json, id_row, open_json, open_row, status};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::table::{Listing, ListingStyle};
 use crate::cli::ui::Ui;
-use crate::cli::{Outcome, kafka_table, man};
+use crate::cli::{Outcome, kafka_table};
 use crate::schema::coordinator::transaction::TransactionStatus;
 use crate::storage::coordinator::transactions::{TransactionalId, Verdict};
 
@@ -25,7 +25,6 @@ pub enum By {
 
 /// List transactional ids with their state, or the transactions open in partitions
 #[derive(clap::Args, Debug)]
-#[command(before_long_help = man::examples("transactions list"))]
 pub struct ListArgs {
     /// What a row stands for
     #[arg(long, value_name = "WHAT", default_value = "id")]
@@ -126,7 +125,6 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<
 /// A transaction hangs when it is open in a partition and its coordinator knows nothing of it (KIP-664): consumers with
 /// read_committed stop in front of it for ever. Exits 1 when there is one, or one past its timeout.
 #[derive(clap::Args, Debug)]
-#[command(before_long_help = man::examples("transactions find-hanging"))]
 pub struct HangingArgs {
     /// Look only at transactions with no batch for this many minutes; with --output kafka the default is 15
     #[arg(long, value_name = "MINUTES")]

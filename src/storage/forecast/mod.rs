@@ -45,12 +45,9 @@ use super::names::{DirKind, PartitionDirName};
 use super::partition::present;
 use super::placement::{self, Replicas, directory_of};
 use super::recovery::{self, LoadOptions};
-use super::{clean_shutdown, lock, meta_properties, partition_metadata};
+use super::{clean_shutdown, lock, meta_properties, metadata_log, partition_metadata};
 use crate::schema::image::MetadataImage;
 use crate::types::{Offset, TimestampMs, TopicPartition};
-
-/// Topic of the metadata log.
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// How to forecast.
 #[derive(Debug, Clone, Default)]
@@ -262,7 +259,7 @@ impl Run<'_> {
             return;
         }
         let log_dir = self.forecast.log_dirs.iter().position(|it| it.dir == self.identity.metadata_log_dir);
-        let name = PartitionDirName::live(TopicPartition::new(METADATA_TOPIC, 0));
+        let name = PartitionDirName::live(TopicPartition::new(metadata_log::TOPIC, 0));
         let mut entry = PartitionForecast {
             name,
             dir: dir.clone(),
@@ -416,7 +413,7 @@ impl Run<'_> {
                     continue;
                 }
             };
-            if name.topic_partition.topic == METADATA_TOPIC {
+            if name.topic_partition.topic == metadata_log::TOPIC {
                 continue;
             }
             let of = |offsets: &OffsetCheckpoint| offsets.get(&name.topic_partition).unwrap_or(Offset::ZERO);

@@ -34,7 +34,9 @@ use crate::batch::compression::Decompressor;
 use crate::schema::image::{ImageBuilder, MetadataImage, Provenance};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
-/// Name of the metadata log's directory.
+/// Topic of the metadata log, whose one partition is 0 (`Topic.CLUSTER_METADATA_TOPIC_NAME`).
+pub const TOPIC: &str = "__cluster_metadata";
+/// Name of its directory.
 pub const DIR_NAME: &str = "__cluster_metadata-0";
 
 /// Problems that are kept one by one; more are counted only.

@@ -17,7 +17,7 @@ use crate::storage::fs::StorageError;
 use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, SegmentFileName};
 use crate::storage::partition::{Checkpoints, Partition};
-use crate::storage::{checkpoint, partition_metadata};
+use crate::storage::{checkpoint, metadata_log, partition_metadata};
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// What the log directory says about a partition.
@@ -434,7 +434,7 @@ impl PartitionReport {
 
     fn check_partition_metadata(&mut self, partition: &Partition, around: Around) {
         // The metadata log's directory has none.
-        if partition.topic_partition().topic == "__cluster_metadata" {
+        if partition.topic_partition().topic == metadata_log::TOPIC {
             return;
         }
         let path = partition.dir().join(partition_metadata::FILE_NAME);
