@@ -21,6 +21,7 @@ pub mod record_format;
 pub mod recover;
 pub mod size;
 pub mod table;
+pub mod topics;
 pub mod ui;
 pub mod verify;
 pub mod verify_index;
@@ -78,6 +79,7 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     PartitionOf(partition_of::PartitionOfArgs),
     Recover(Box<recover::RecoverArgs>),
+    Topics(topics::TopicsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -120,6 +122,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Verify(args) => verify::run(args, global, ui),
         Command::PartitionOf(args) => partition_of::run(args, global, ui),
         Command::Recover(args) => recover::run(args, global, ui),
+        Command::Topics(args) => topics::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -15,16 +15,19 @@
 //! ```
 //!
 //! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
-//! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
+//! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]), adds ([`create`]), removes ([`delete`]) or
+//! takes in what another cluster wrote ([`adopt`]). Whose partitions a node holds is known to its metadata log ([`node`]).
 //!
 //! What a broker would do with whole directories at its next start is told by [`forecast`].
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
 //! start, the error says what it tripped over.
 
+pub mod adopt;
 pub mod checkpoint;
 pub mod clean_shutdown;
 pub mod create;
+pub mod delete;
 pub mod evidence;
 pub mod file_source;
 pub mod forecast;
@@ -36,6 +39,7 @@ pub mod lock;
 pub mod log_dir;
 pub mod meta_properties;
 pub mod names;
+pub mod node;
 pub mod partition;
 pub mod partition_metadata;
 #[cfg(test)]

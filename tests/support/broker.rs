@@ -96,6 +96,11 @@ impl Broker {
     /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`, `$DIR` in them
     /// is the directory everything of the broker is in.
     pub fn start(kafka: &Kafka, settings: &str) -> Broker {
+        Broker::start_in(kafka, "bG9nZGlyIGxpdmUgdGVzdA", settings)
+    }
+
+    /// As [`Broker::start`], in the cluster with this id.
+    pub fn start_in(kafka: &Kafka, cluster_id: &str, settings: &str) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let [port, controller] = free_ports();
         let data = dir.path().join("data");
@@ -115,7 +120,7 @@ impl Broker {
         let mut broker = Broker { kafka: kafka.clone(), dir, port, process: None, start: 0 };
         let formatted = broker
             .main("kafka.tools.StorageTool")
-            .args(["format", "-t", "bG9nZGlyIGxpdmUgdGVzdA", "-c"])
+            .args(["format", "-t", cluster_id, "-c"])
             .arg(broker.dir.path().join("server.properties"))
             .status()
             .expect("java runs");
