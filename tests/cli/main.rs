@@ -10,6 +10,7 @@ mod partition_of;
 mod produce;
 mod recover;
 mod support;
+mod topics;
 mod verify;
 mod verify_forecast;
 mod verify_index;

@@ -126,14 +126,20 @@ impl Target {
     /// Notes a topic to be made, as `topics create` makes it.
     fn plan_topic(&mut self, name: &str, count: i32, args: &ProduceArgs) -> anyhow::Result<()> {
         let known = self.topics.get(name);
+        let is_other = known.is_some_and(|topic| topic.count.get() != count.unsigned_abs());
         // A run that ended by force while it made them left the first ones out.
         let lacks = |topic: &Topic| (0..count).any(|partition| !topic.dirs.contains_key(&partition));
-        if known.is_some_and(|topic| topic.count.get() != count.unsigned_abs() || !lacks(topic)) {
+        if known.is_some_and(|topic| !is_other && !lacks(topic)) {
             return Ok(());
         }
         let node = Node::open(&self.dirs).map_err(|error| node_problem(&error))?;
-        let plan =
-            create::plan_topic(&node, name, Some(count), args.topic_id).map_err(|error| create_problem(&error))?;
+        let is_known = node.topic(name).is_some();
+        if is_other && !is_known {
+            return Ok(());
+        }
+        // How many partitions it has is for the cluster to say, where that is known.
+        let count = (!is_known).then_some(count);
+        let plan = create::plan_topic(&node, name, count, args.topic_id).map_err(|error| create_problem(&error))?;
         if plan.missing.is_empty() {
             return Ok(());
         }
