@@ -79,6 +79,22 @@ fn names(dir: &Path) -> BTreeSet<String> {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+fn batches(partition: &Path) -> Vec<Value> {
+    let rows = done(&["dump-segment", text(partition), "--batches", "--json"]);
+    let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.filter(|row| row["type"] == "batch").collect()
+}
+
+/// Ids of the producers of data from an offset on.
+fn producers(partition: &Path, from: i64) -> BTreeSet<i64> {
+    let data = batches(partition).into_iter().filter(|row| row["base_offset"].as_i64() >= Some(from));
+    data.filter_map(|row| row["producer_id"].as_i64()).filter(|id| *id >= 0).collect()
+}
+
+fn log_end(partition: &Path) -> i64 {
+    batches(partition).iter().filter_map(|row| row["last_offset"].as_i64()).max().unwrap() + 1
+}
+
 /// Topics of the source, with the number of partitions.
 const TOPICS: [(&str, usize); 3] = [("plain", 2), ("txn", 2), ("hanging", 1)];
 const ISOLATIONS: [&str; 2] = ["read_uncommitted", "read_committed"];
@@ -231,7 +247,17 @@ fn another_clusters_broker_serves_all_that_was_adopted_and_goes_on() {
         std::thread::sleep(Duration::from_millis(200));
     }
 
-    // New producers, whose ids are those of producers that wrote at the source.
+    // What was produced to "plain" came from producers whose ids are those of producers that wrote at the source.
+    let ends = [0, 1].map(|at| log_end(&from.data().join(format!("plain-{at}"))));
+    let theirs: BTreeSet<i64> =
+        [0, 1].iter().flat_map(|at| producers(&from.data().join(format!("plain-{at}")), 0)).collect();
+    let ours: BTreeSet<i64> =
+        [0, 1].iter().flat_map(|at| producers(&data.join(format!("plain-{at}")), ends[*at])).collect();
+    let shared = theirs.intersection(&ours).count();
+    assert!(shared > 0, "ids of the source {theirs:?}, of what was produced since {ours:?}");
+    println!(
+        "{shared} producer ids were given out by both clusters, and no record was refused or taken for a duplicate"
+    );
     clients.run("produce txn 2 8 6");
     clients.run("transactions txn 2 10 10 closed");
     let stray = |data: &Path| names(data).into_iter().filter(|name| name.ends_with("-stray")).collect::<Vec<_>>();

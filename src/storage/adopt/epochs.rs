@@ -7,8 +7,11 @@
 //!   with a higher epoch: where the old epochs began is forgotten, and `OffsetsForLeaderEpoch` answers -1 for them;
 //! - a follower in epoch E skips every batch with a higher one and all that follow it, for ever
 //!   (`UnifiedLog.hasHigherPartitionLeaderEpoch`, KAFKA-18723): the partition is never replicated;
-//! - a consumer that has read such a batch commits its epoch with the offset, and started again takes it for what the
-//!   cluster has come to (`Metadata.updateLastSeenEpochIfNewer`): it waits for metadata of an epoch that is years away.
+//! - a consumer commits the epoch of the last batch it read with its offset; the next one of its group takes that for
+//!   what the cluster has come to (`ConsumerCoordinator.refreshCommittedOffsets`, `Metadata.updateLastSeenEpochIfNewer`),
+//!   ignores the metadata it gets as older than that, and gets no record any more.
+//!
+//! The first and the last are seen with a real broker in `tests/live_topics.rs`, the second is read in the code.
 //!
 //! So no batch may have a higher epoch than the cluster. Those that do get the cluster's: the field lies outside the
 //! checksum, order stays order, and where an epoch began that is not higher stays known.
