@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Clients, Kafka, Quorum};
+use broker::{Broker, CLUSTER_ID, Clients, Kafka, Quorum};
 use logdir::schema::image::{self, MetadataImage, diff};
 use logdir::storage::metadata_log::{MetadataLog, Moment};
 use logdir::types::Offset;
@@ -169,7 +169,7 @@ fn compare_shell(kafka: &Kafka, file: &Path) -> usize {
 #[test]
 fn the_image_is_what_the_cluster_says() {
     let Some(kafka) = Kafka::find() else { return };
-    let mut broker = Broker::start_as(&kafka, SETTINGS, Quorum::Dynamic);
+    let mut broker = Broker::start_as(&kafka, CLUSTER_ID, SETTINGS, Quorum::Dynamic);
     let address = format!("127.0.0.1:{}", broker.port());
     let mut clients = kafka.program("LiveMetadata", &[&address], &broker.file("clients.log"));
     clients.run("first");

@@ -13,7 +13,7 @@ use logdir::storage::names::{PartitionDirName, PartitionFile, SegmentFileKind};
 use logdir::storage::producer_state;
 use logdir::storage::recovery::LoadOptions;
 use logdir::storage::restore::{Sharing, as_kafka};
-use logdir::storage::swap::{KEPT, Staging};
+use logdir::storage::swap::{KEPT, Old, Staging};
 use logdir::storage::writer::LogConfig;
 use support::kafka_data::Case;
 
@@ -203,7 +203,7 @@ fn compare(before: &Path, after: &Path, truth: &serde_json::Value, full: bool) -
         let staging = Staging::begin(&work, &partition.topic_partition).unwrap();
         job.build(staging.dir(), Sharing::Links).unwrap();
         let original = files(&dir);
-        staging.swap(&job.ends(), true).unwrap();
+        staging.swap(&job.ends(), Old::Kept).unwrap();
         assert_eq!(files(&dir.join(KEPT)), original, "{name}: the original is kept as it was");
         // Planned again there is nothing left to do.
         let again = LoadOptions { recovery_point: job.ends().log_end, ..options };

@@ -169,6 +169,60 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-transactions.sh list, describe, describe-producers, find-hanging; --output kafka gives its text.",
     },
     Page {
+        command: "topics",
+        examples: &[
+            ("logdir topics create orders --partitions 3 -d data", "empty partitions, as a broker makes them"),
+            ("logdir topics delete orders -d data --execute", "what a broker does when a topic is deleted"),
+            (
+                "logdir topics adopt /mnt/backup/orders-0 --to /var/lib/kafka/data --execute",
+                "a partition from elsewhere, under this cluster's topic id",
+            ),
+        ],
+        kafka: "kafka-topics.sh --create, --delete, on directories instead of a cluster; adopt has no counterpart.",
+    },
+    Page {
+        command: "topics create",
+        examples: &[
+            ("logdir topics create orders --partitions 3 -d data", "in one log directory"),
+            (
+                "logdir topics create orders -F server.properties",
+                "the partitions that the cluster's metadata assigns here",
+            ),
+            ("logdir topics create orders --partitions 12 -d d1,d2 -n --json", "where each partition would go"),
+        ],
+        kafka: "kafka-topics.sh --create. A KRaft broker serves only topics that its cluster knows.",
+    },
+    Page {
+        command: "topics delete",
+        examples: &[
+            ("logdir topics delete orders -d data", "what would be renamed"),
+            ("logdir topics delete -t 're:^tmp-' -d data --execute", "several, by a pattern"),
+            (
+                "logdir topics delete orders -p 3-5 -F server.properties --execute",
+                "some partitions, in all log directories",
+            ),
+        ],
+        kafka: "kafka-topics.sh --delete. Where the cluster still knows the topic, a broker makes it anew.",
+    },
+    Page {
+        command: "topics adopt",
+        examples: &[
+            (
+                "logdir topics adopt /mnt/backup/orders-0 /mnt/backup/orders-1 --to data",
+                "what would be copied, and what stands in the way",
+            ),
+            (
+                "logdir topics adopt data/orders-0.*-stray --to data --move --execute",
+                "a directory that a broker set aside, under the id the topic has now",
+            ),
+            (
+                "logdir topics adopt /mnt/backup/orders-0 --as orders-old-0 --to data --abort-open --execute",
+                "under another name, its open transactions ended",
+            ),
+        ],
+        kafka: "None.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),
@@ -189,7 +243,10 @@ pub const PAGES: &[Page] = &[
 ];
 
 fn page(command: &str) -> &'static Page {
-    PAGES.iter().find(|page| page.command == command).unwrap_or(&PAGES[0])
+    let named = |command: &str| PAGES.iter().find(|page| page.command == command);
+    // A verb without a page of its own has its command's.
+    let above = command.rsplit_once(' ').map_or("", |(above, _)| above);
+    named(command).or_else(|| named(above)).unwrap_or(&PAGES[0])
 }
 
 /// The examples of a command, as its long help starts.
@@ -234,26 +291,19 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
     let mut pages = vec![("logdir.1".to_owned(), render(&root, page(""))?)];
-    for command in named(&root) {
-        let page = page(command.get_name());
-        add_page(command, "logdir", page, &mut pages)?;
-        // A verb's page has its own options, and the examples of its command.
-        for verb in named(command) {
-            add_page(verb, &format!("logdir {}", command.get_name()), page, &mut pages)?;
-        }
-    }
+    add_pages(&root, "", &mut pages)?;
     Ok(pages)
 }
 
-fn named(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
-    command.get_subcommands().filter(|command| command.get_name() != "help")
-}
-
-fn add_page(command: &clap::Command, parent: &str, page: &Page, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    let name = format!("{parent} {}", command.get_name());
-    let file = name.replace(' ', "-");
-    let command = command.clone().bin_name(&name).display_name(&file);
-    pages.push((format!("{file}.1"), render(&command, page)?));
+/// The pages of the commands below `parent`, whose words are `above`.
+fn add_pages(parent: &clap::Command, above: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    for command in parent.get_subcommands().filter(|command| command.get_name() != "help") {
+        let words = format!("{above} {}", command.get_name()).trim_start().to_owned();
+        let name = format!("logdir-{}", words.replace(' ', "-"));
+        let shown = command.clone().bin_name(format!("logdir {words}")).display_name(&name);
+        pages.push((format!("{name}.1"), render(&shown, page(&words))?));
+        add_pages(command, &words, pages)?;
+    }
     Ok(())
 }
 
@@ -310,9 +360,13 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page_with_three_examples() {
-        let command = Cli::command();
-        for command in command.get_subcommands() {
-            assert!(PAGES.iter().any(|page| page.command == command.get_name()), "{}", command.get_name());
+        let root = Cli::command();
+        for command in root.get_subcommands() {
+            let name = command.get_name();
+            assert!(PAGES.iter().any(|page| page.command == name), "{name}");
+            for verb in command.get_subcommands().map(|verb| format!("{name} {}", verb.get_name())) {
+                assert!(PAGES.iter().any(|page| page.command == verb), "{verb}");
+            }
         }
         for page in PAGES {
             assert_eq!(page.examples.len(), 3, "{}", page.command);

@@ -26,6 +26,7 @@ pub mod record_format;
 pub mod recover;
 pub mod size;
 pub mod table;
+pub mod topics;
 pub mod transactions;
 pub mod ui;
 pub mod verify;
@@ -88,6 +89,7 @@ pub enum Command {
     Transactions(transactions::TransactionsArgs),
     LogDirs(Box<log_dirs::LogDirsArgs>),
     Offsets(offsets::OffsetsArgs),
+    Topics(topics::TopicsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -138,6 +140,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Transactions(args) => transactions::run(args, global, ui),
         Command::LogDirs(args) => log_dirs::run(args, global, ui),
         Command::Offsets(args) => offsets::run(args, global, ui),
+        Command::Topics(args) => topics::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

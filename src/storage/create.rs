@@ -4,7 +4,7 @@
 //! own name when it is whole: a crash leaves nothing that a broker trips over, takes for a stray partition, or
 //! serves without its topic id.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -15,6 +15,7 @@ use super::lock::Turn;
 use super::log_dir::LogDir;
 use super::meta_properties::{self, MetaProperties};
 use super::names::{DirKind, PartitionDirName, SegmentFileKind, TopicNameError, check_topic_name, segment_file_name};
+use super::node::{Held, Node, NodeDir};
 use super::partition_metadata;
 use crate::types::{Offset, TopicPartition, Uuid};
 
@@ -61,6 +62,172 @@ pub enum CreateError {
         /// Where.
         path: PathBuf,
     },
+    /// The topic has another number of partitions.
+    #[error("topic '{topic}' has {found} partitions in {}, not {asked}", path.display())]
+    Count {
+        /// The topic.
+        topic: String,
+        /// The number that was asked for.
+        asked: i32,
+        /// The number it has.
+        found: i32,
+        /// Where: a log directory, or the metadata log.
+        path: PathBuf,
+    },
+    /// Nothing says how many partitions it is to have.
+    #[error("topic '{topic}' is not known, and so is not how many partitions it has")]
+    NoCount {
+        /// The topic.
+        topic: String,
+    },
+    /// The cluster assigns all partitions of the topic to other nodes.
+    #[error("topic '{topic}' has no partition on this node ({node}), says {}", log.display())]
+    NotHere {
+        /// The topic.
+        topic: String,
+        /// This node.
+        node: i32,
+        /// The metadata log.
+        log: PathBuf,
+    },
+    /// The cluster assigns a partition to a directory that was not named.
+    #[error("partition {partition} is assigned to the log directory with the id {directory}, which was not named")]
+    Directory {
+        /// The partition.
+        partition: TopicPartition,
+        /// The directory's id.
+        directory: Uuid,
+    },
+}
+
+/// What making a topic in the log directories of a node comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// The topic.
+    pub topic: String,
+    /// The id it has, or gets.
+    pub topic_id: Uuid,
+    /// Number of its partitions.
+    pub count: i32,
+    /// Partitions that are there, with the number of their log directory.
+    pub present: BTreeMap<i32, usize>,
+    /// Partitions to be made, with the number of the log directory each goes to.
+    pub missing: BTreeMap<i32, usize>,
+    /// Partitions that the cluster assigns to other nodes.
+    pub elsewhere: Vec<i32>,
+    /// What the cluster's metadata says of the topic.
+    pub standing: Standing,
+}
+
+/// What the cluster's metadata says of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It knows the topic: a broker serves what is made.
+    Known,
+    /// It does not: a broker renames what is made `-stray` at its start.
+    Unknown,
+    /// There is no metadata log in these directories.
+    NoMetadata,
+}
+
+impl TopicPlan {
+    /// The partitions to be made in each log directory, in the order in which to make them.
+    ///
+    /// The highest number first, so that after a crash in between the number of partitions can still be told.
+    pub fn by_dir(&self) -> Vec<(usize, Vec<TopicPartition>)> {
+        let mut dirs: BTreeMap<usize, Vec<TopicPartition>> = BTreeMap::new();
+        for (partition, dir) in &self.missing {
+            dirs.entry(*dir).or_default().push(TopicPartition::new(&self.topic, *partition));
+        }
+        let mut dirs: Vec<_> = dirs.into_iter().collect();
+        dirs.sort_by_key(|(_, partitions)| std::cmp::Reverse(partitions.last().map(|partition| partition.partition)));
+        dirs
+    }
+}
+
+/// Plans the partitions of `topic` that the directories of `node` lack. Reads only.
+///
+/// Where the cluster's metadata knows the topic, its id, its number of partitions and who holds them are taken from it.
+/// Else it gets `count` partitions and the id it has, `topic_id`, or a random one. A partition whose directory nobody
+/// decided goes where the fewest are, as a broker has it (`LogManager.nextLogDirs`).
+pub fn plan_topic(
+    node: &Node,
+    topic: &str,
+    count: Option<i32>,
+    topic_id: Option<Uuid>,
+) -> Result<TopicPlan, CreateError> {
+    check_topic_name(topic).map_err(|reason| CreateError::Name { topic: topic.to_owned(), reason })?;
+    let mut id = topic_id;
+    for listed in node.dirs.iter().filter_map(|dir| dir.listed.as_ref()) {
+        id = check_topic(listed, topic, id)?;
+    }
+    let present = node.partitions_of(topic);
+    let mut held = node.logs();
+    let mut emptiest = |place: Option<usize>| {
+        let place = place.or_else(|| (0..held.len()).min_by_key(|at| held[*at])).unwrap_or_default();
+        if let Some(held) = held.get_mut(place) {
+            *held += 1;
+        }
+        place
+    };
+    let mut plan = TopicPlan {
+        topic: topic.to_owned(),
+        topic_id: Uuid::ZERO,
+        count: 0,
+        present,
+        missing: BTreeMap::new(),
+        elsewhere: Vec::new(),
+        standing: if node.cluster.is_some() { Standing::Unknown } else { Standing::NoMetadata },
+    };
+    if let (Some(cluster), Some(known)) = (&node.cluster, node.topic(topic)) {
+        let (found, path) = (known.topic_id, cluster.log.clone());
+        if let Some(asked) = id.filter(|id| *id != found) {
+            return Err(CreateError::TopicId { topic: topic.to_owned(), asked, found, path });
+        }
+        let partitions = i32::try_from(known.partitions.len()).unwrap_or(i32::MAX);
+        if let Some(asked) = count.filter(|count| *count != partitions) {
+            return Err(CreateError::Count { topic: topic.to_owned(), asked, found: partitions, path });
+        }
+        for partition in known.partitions.keys() {
+            let Held::Here { directory, .. } = cluster.holds(known, *partition) else {
+                plan.elsewhere.push(*partition);
+                continue;
+            };
+            if plan.present.contains_key(partition) {
+                continue;
+            }
+            let place = match directory {
+                Some(directory) => {
+                    let at = node.dirs.iter().position(|dir| NodeDir::id(dir) == Some(directory));
+                    let partition = TopicPartition::new(topic, *partition);
+                    Some(at.ok_or(CreateError::Directory { partition, directory })?)
+                }
+                None => None,
+            };
+            plan.missing.insert(*partition, emptiest(place));
+        }
+        if let (Some(node), true) = (cluster.node_id, plan.elsewhere.len() == known.partitions.len()) {
+            return Err(CreateError::NotHere { topic: topic.to_owned(), node, log: path });
+        }
+        (plan.topic_id, plan.count, plan.standing) = (found, partitions, Standing::Known);
+        return Ok(plan);
+    }
+    let highest = plan.present.last_key_value().map(|(partition, _)| *partition);
+    let found = highest.map(|partition| partition.saturating_add(1));
+    let count = count.or(found).ok_or_else(|| CreateError::NoCount { topic: topic.to_owned() })?;
+    if let Some(found) = found.filter(|found| *found != count) {
+        let path = plan.present.last_key_value().and_then(|(_, dir)| node.dirs.get(*dir));
+        let path = path.map(|dir| dir.path.clone()).unwrap_or_default();
+        return Err(CreateError::Count { topic: topic.to_owned(), asked: count, found, path });
+    }
+    let absent: Vec<i32> = (0..count).filter(|partition| !plan.present.contains_key(partition)).collect();
+    plan.missing = absent.into_iter().map(|partition| (partition, emptiest(None))).collect();
+    plan.count = count;
+    plan.topic_id = match id {
+        Some(id) => id,
+        None => random_uuid().map_err(|error| StorageError::new(topic, error))?,
+    };
+    Ok(plan)
 }
 
 /// A random id, as Kafka makes them (`Uuid.randomUuid`): of version 4, and its text does not start with a dash.

@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
-//! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]) or adds ([`create`]).
+//! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]), adds ([`create`]), removes ([`delete`]) or
+//! takes in what another cluster wrote ([`adopt`]). Whose partitions a node holds is known to its metadata log ([`node`]).
 //!
 //! What the coordinators keep in their topics is read by [`coordinator`].
 //! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
@@ -26,10 +27,12 @@
 //! start, the error says what it tripped over.
 
 pub mod active_producers;
+pub mod adopt;
 pub mod checkpoint;
 pub mod clean_shutdown;
 pub mod coordinator;
 pub mod create;
+pub mod delete;
 pub mod ensemble;
 pub mod evidence;
 pub mod file_source;
@@ -45,6 +48,7 @@ pub mod log_dir;
 pub mod meta_properties;
 pub mod metadata_log;
 pub mod names;
+pub mod node;
 pub mod partition;
 pub mod partition_metadata;
 pub mod placement;

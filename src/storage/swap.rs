@@ -81,6 +81,31 @@ pub struct Staging {
     partition: TopicPartition,
     id: String,
     dir: PathBuf,
+    is_new_log: bool,
+}
+
+/// What becomes of the directory whose place is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Old {
+    /// It is in `.logdir-kept` inside the new one.
+    Kept,
+    /// It is gone.
+    Removed,
+    /// It is beside the new one under a `-delete` name: a broker removes it a minute after its start.
+    Condemned,
+}
+
+impl Old {
+    const ALL: [(Old, &str); 3] = [(Old::Kept, "kept"), (Old::Removed, "removed"), (Old::Condemned, "condemned")];
+
+    fn word(self) -> &'static str {
+        Old::ALL.iter().find(|(old, _)| *old == self).map_or("kept", |(_, word)| word)
+    }
+
+    /// By its word; what is not known is kept.
+    fn of_word(word: Option<&str>) -> Old {
+        Old::ALL.iter().find(|(_, known)| Some(*known) == word).map_or(Old::Kept, |(old, _)| *old)
+    }
 }
 
 /// What an interrupted run was found to have left, and what was done about it.
@@ -99,9 +124,17 @@ impl Staging {
         let id: String = random.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let dir = named(log_dir, partition, DirKind::Delete, &id);
         fs::create_dir(&dir)?;
-        let staging = Staging { log_dir: log_dir.to_owned(), partition: partition.clone(), id, dir };
+        let staging = Staging { log_dir: log_dir.to_owned(), partition: partition.clone(), id, dir, is_new_log: false };
         staging.write_journal(&staging.dir, json!({ "state": "building" }))?;
         Ok(staging)
+    }
+
+    /// What is built is another log than the partition had, all of it replicated: its high watermark is its end, and the
+    /// cleaner begins anew.
+    #[must_use]
+    pub const fn as_new_log(mut self) -> Staging {
+        self.is_new_log = true;
+        self
     }
 
     /// The directory to be filled. The caller syncs every file in it.
@@ -119,7 +152,7 @@ impl Staging {
     /// Gives the directory the partition's name, which is not taken; on disk when it returns.
     pub fn install(self, ends: &Ends) -> Result<PathBuf, SwapError> {
         let live = self.log_dir.join(self.partition.to_string());
-        self.write_journal(&self.dir, ready(ends, true))?;
+        self.write_journal(&self.dir, self.ready(ends, Old::Kept))?;
         fs::rename(&self.dir, &live)?;
         fs::sync_dir(&self.log_dir)?;
         finish(&self.log_dir, &live)?;
@@ -128,15 +161,14 @@ impl Staging {
 
     /// Puts the directory in the partition's place; on disk when it returns.
     ///
-    /// With `keep` the old directory is in `.logdir-kept` then, else it is gone. A crash at any moment leaves the old
-    /// directory or the new one, and [`finish_interrupted`] does the rest.
-    pub fn swap(self, ends: &Ends, keep: bool) -> Result<PathBuf, SwapError> {
+    /// A crash at any moment leaves the old directory or the new one, and [`finish_interrupted`] does the rest.
+    pub fn swap(self, ends: &Ends, old: Old) -> Result<PathBuf, SwapError> {
         let live = self.log_dir.join(self.partition.to_string());
         if live.join(KEPT).exists() {
             return Err(SwapError::KeptAlready { path: live.join(KEPT) });
         }
         lower_recovery_point(&self.log_dir, &self.partition, ends)?;
-        self.write_journal(&self.dir, ready(ends, keep))?;
+        self.write_journal(&self.dir, self.ready(ends, old))?;
         let beside = named(&self.log_dir, &self.partition, DirKind::Stray, &self.id);
         fs::rename(&self.dir, &beside)?;
         fs::sync_dir(&self.log_dir)?;
@@ -153,20 +185,21 @@ impl Staging {
         Ok(live)
     }
 
+    fn ready(&self, ends: &Ends, old: Old) -> Value {
+        json!({
+            "state": "ready",
+            "old": old.word(),
+            "new_log": self.is_new_log,
+            "log_start": ends.log_start.get(),
+            "first_base": ends.first_base.get(),
+            "log_end": ends.log_end.get(),
+        })
+    }
+
     /// Gives up: removes the directory.
     pub fn abandon(self) -> Result<(), StorageError> {
         fs::remove_tree(&self.dir, Some(JOURNAL))
     }
-}
-
-fn ready(ends: &Ends, keep: bool) -> Value {
-    json!({
-        "state": "ready",
-        "keep": keep,
-        "log_start": ends.log_start.get(),
-        "first_base": ends.first_base.get(),
-        "log_end": ends.log_end.get(),
-    })
 }
 
 fn named(log_dir: &Path, partition: &TopicPartition, kind: DirKind, id: &str) -> PathBuf {
@@ -185,7 +218,7 @@ fn finish(log_dir: &Path, live: &Path) -> Result<(), SwapError> {
     let old = named(log_dir, &journal.partition, DirKind::Stray, &journal.id);
     let condemned = named(log_dir, &journal.partition, DirKind::Delete, &journal.id);
     if old.is_dir() {
-        if journal.keep {
+        if journal.old == Old::Kept {
             fs::rename(&old, &live.join(KEPT))?;
             fs::sync_dir(live)?;
         } else {
@@ -193,8 +226,10 @@ fn finish(log_dir: &Path, live: &Path) -> Result<(), SwapError> {
         }
         fs::sync_dir(log_dir)?;
     }
-    fs::remove_tree(&condemned, None)?;
-    set_checkpoints(log_dir, &journal.partition, &journal.ends)?;
+    if journal.old != Old::Condemned {
+        fs::remove_tree(&condemned, None)?;
+    }
+    set_checkpoints(log_dir, &journal)?;
     fs::remove_if_present(&live.join(JOURNAL))?;
     fs::sync_dir(live)?;
     fs::sync_dir(log_dir)?;
@@ -206,7 +241,8 @@ struct Journal {
     id: String,
     partition: TopicPartition,
     ready: bool,
-    keep: bool,
+    old: Old,
+    is_new_log: bool,
     ends: Ends,
 }
 
@@ -230,7 +266,8 @@ impl Journal {
             id,
             partition: TopicPartition::new(topic, partition),
             ready: text("state").as_deref() == Some("ready"),
-            keep: value["keep"].as_bool().unwrap_or(true),
+            old: Old::of_word(value["old"].as_str()),
+            is_new_log: value["new_log"].as_bool().unwrap_or(false),
             ends,
         }))
     }
@@ -330,10 +367,11 @@ fn lower_recovery_point(log_dir: &Path, partition: &TopicPartition, ends: &Ends)
 /// The recovery point is the log end, the high watermark and the cleaner's point at most that, the log start is there
 /// only where it lies above the first segment's base offset. A file that is not readable as one is written anew with
 /// the entries that can still be read.
-fn set_checkpoints(log_dir: &Path, partition: &TopicPartition, ends: &Ends) -> Result<(), StorageError> {
+fn set_checkpoints(log_dir: &Path, journal: &Journal) -> Result<(), StorageError> {
+    let Journal { partition, ends, is_new_log, .. } = journal;
     let capped = |stored: Option<Offset>| stored.map(|stored| stored.min(ends.log_end));
-    update(log_dir, HIGH_WATERMARK, partition, capped)?;
-    update(log_dir, CLEANER, partition, capped)?;
+    update(log_dir, HIGH_WATERMARK, partition, |stored| if *is_new_log { Some(ends.log_end) } else { capped(stored) })?;
+    update(log_dir, CLEANER, partition, |stored| capped(stored).filter(|_| !is_new_log))?;
     update(log_dir, LOG_START, partition, |_| Some(ends.log_start).filter(|start| *start > ends.first_base))?;
     update(log_dir, RECOVERY_POINT, partition, |_| Some(ends.log_end))
 }
@@ -396,7 +434,7 @@ mod tests {
     #[test]
     fn a_swap_keeps_the_original_and_makes_the_checkpoints_true() {
         let dir = tempfile::tempdir().unwrap();
-        let live = begun(dir.path()).swap(&ENDS, true).unwrap();
+        let live = begun(dir.path()).swap(&ENDS, Old::Kept).unwrap();
         assert_eq!(contents(&live).unwrap(), ["sealed", "new"]);
         assert_eq!(contents(&live.join(KEPT)).unwrap(), ["sealed", "old"]);
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
@@ -404,11 +442,11 @@ mod tests {
         assert_eq!(read(HIGH_WATERMARK), "0\n1\norders 0 50\n");
         assert_eq!(find_interrupted(dir.path()).unwrap(), Vec::<PathBuf>::new());
         let again = begun(dir.path());
-        assert!(matches!(again.swap(&ENDS, true), Err(SwapError::KeptAlready { .. })));
+        assert!(matches!(again.swap(&ENDS, Old::Kept), Err(SwapError::KeptAlready { .. })));
         assert_eq!(finish_interrupted(dir.path()).unwrap().len(), 1, "what was begun in vain is removed");
         assert!(commit(&live).unwrap());
         assert!(!commit(&live).unwrap());
-        begun(dir.path()).swap(&ENDS, false).unwrap();
+        begun(dir.path()).swap(&ENDS, Old::Removed).unwrap();
         assert_eq!((contents(&live.join(KEPT)), std::fs::read_dir(dir.path()).unwrap().count()), (None, 3));
     }
 
@@ -419,7 +457,7 @@ mod tests {
         begun(&root).abandon().unwrap();
         let mut disk = Disk::of(&root);
         journal::begin(&root);
-        begun(&root).swap(&ENDS, true).unwrap();
+        begun(&root).swap(&ENDS, Old::Kept).unwrap();
         let ops = journal::end(&root);
         let mut random = fastrand::Rng::with_seed(7);
         let (mut tried, mut old, mut new) = (0, 0, 0);
@@ -466,7 +504,7 @@ mod tests {
     fn between_two_renames_the_data_has_another_name_and_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let staging = begun(dir.path());
-        staging.write_journal(staging.dir(), ready(&ENDS, true)).unwrap();
+        staging.write_journal(staging.dir(), staging.ready(&ENDS, Old::Kept)).unwrap();
         let (live, id) = (dir.path().join("orders-0"), staging.id.clone());
         fs::rename(staging.dir(), &named(dir.path(), &partition(), DirKind::Stray, &id)).unwrap();
         fs::rename(&live, &set_aside(dir.path(), &partition(), &id)).unwrap();

@@ -13,6 +13,7 @@ mod partition_of;
 mod produce;
 mod recover;
 mod support;
+mod topics;
 mod transactions;
 mod verify;
 mod verify_forecast;

@@ -104,6 +104,7 @@ public class LiveKafka {
             case "produce-keys": return produceKeys(args[1], Integer.parseInt(args[2]), Integer.parseInt(args[3]), Long.parseLong(args[4]));
             case "transactions": return transactions(args[1], Integer.parseInt(args[2]), Long.parseLong(args[3]), Integer.parseInt(args[4]), args[5].equals("open"));
             case "consume": return consume(args);
+            case "resume": return resume(args[1], args[2]);
             case "offsets": return offsets(args);
             case "read-batches": return readBatches(Path.of(args[1]), Path.of(args[2]));
             case "write-start": return writeStart(args);
@@ -318,6 +319,40 @@ public class LiveKafka {
                     }
                 }
             }
+        }
+        return "" + count;
+    }
+
+    /** resume GROUP TOPIC: how many records a new consumer gets from the group's offsets to the end, in ten seconds at most; they are committed. */
+    private String resume(String group, String topic) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", bootstrap);
+        settings.put("key.deserializer", ByteArrayDeserializer.class.getName());
+        settings.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        settings.put("group.id", group);
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
+        settings.put("default.api.timeout.ms", "10000");
+        long count = 0;
+        try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(settings)) {
+            List<TopicPartition> all = new ArrayList<>();
+            consumer.partitionsFor(topic).forEach(info -> all.add(new TopicPartition(info.topic(), info.partition())));
+            Map<TopicPartition, Long> ends = consumer.endOffsets(all);
+            consumer.assign(all);
+            long deadline = System.currentTimeMillis() + 10_000;
+            boolean more = true;
+            while (more && System.currentTimeMillis() < deadline) {
+                count += consumer.poll(POLL).count();
+                more = false;
+                for (TopicPartition where : all) {
+                    try {
+                        more |= consumer.position(where, Duration.ofMillis(500)) < ends.get(where);
+                    } catch (org.apache.kafka.common.errors.TimeoutException waiting) {
+                        more = true;
+                    }
+                }
+            }
+            consumer.commitSync();
         }
         return "" + count;
     }

@@ -110,15 +110,23 @@ pub struct Broker {
     start: u64,
 }
 
+/// Id of the cluster that a broker makes which is not told another.
+pub const CLUSTER_ID: &str = "bG9nZGlyIGxpdmUgdGVzdA";
+
 impl Broker {
     /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`, `$DIR` in them
     /// is the directory everything of the broker is in.
     pub fn start(kafka: &Kafka, settings: &str) -> Broker {
-        Broker::start_as(kafka, settings, Quorum::Static)
+        Broker::start_as(kafka, CLUSTER_ID, settings, Quorum::Static)
     }
 
-    /// As [`Broker::start`], with this kind of controller quorum.
-    pub fn start_as(kafka: &Kafka, settings: &str, quorum: Quorum) -> Broker {
+    /// As [`Broker::start`], in the cluster with this id.
+    pub fn start_in(kafka: &Kafka, cluster_id: &str, settings: &str) -> Broker {
+        Broker::start_as(kafka, cluster_id, settings, Quorum::Static)
+    }
+
+    /// As [`Broker::start`], in the cluster with this id and with this kind of controller quorum.
+    pub fn start_as(kafka: &Kafka, cluster_id: &str, settings: &str, quorum: Quorum) -> Broker {
         let dir = tempfile::tempdir().unwrap();
         let [port, controller] = free_ports();
         let data = dir.path().join("data");
@@ -142,7 +150,7 @@ impl Broker {
         let mut broker = Broker { kafka: kafka.clone(), dir, port, process: None, start: 0 };
         let formatted = broker
             .main("kafka.tools.StorageTool")
-            .args(["format", "-t", "bG9nZGlyIGxpdmUgdGVzdA", "-c"])
+            .args(["format", "-t", cluster_id, "-c"])
             .arg(broker.dir.path().join("server.properties"))
             .args((quorum == Quorum::Dynamic).then_some("--standalone"))
             .status()

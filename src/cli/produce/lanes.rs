@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::report::{LaneTally, Tally};
 use super::sealer::{Sealed, Sealer};
-use super::target::{Target, create_problem};
+use super::target::Target;
 use super::{Acks, Fsync, ProduceArgs, Timestamp};
 use crate::batch::builder::{BatchBuilder, BatchSpec, BuildError, RatioEstimator, Timestamps};
 use crate::batch::compression::Decompressor;
@@ -18,15 +18,18 @@ use crate::cli::consume::select::storage_problem;
 use crate::cli::consume::stream::context_of;
 use crate::cli::input::InputRecord;
 use crate::cli::record_format::{Formatter, RecordFormat, Row};
+use crate::cli::topics::problem::create_problem;
+use crate::cli::topics::say_made;
 use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::Partitioner;
+use crate::storage::create::TopicPlan;
 use crate::storage::fs;
 use crate::storage::producer_states::ProducerRefusal;
 use crate::storage::recovery::{self, LoadOptions, Loss};
 use crate::storage::writer::log::{Appended, Refusal};
 use crate::storage::writer::session::{Event, SessionError};
 use crate::storage::writer::{AppendSession, LogConfig, SessionOptions};
-use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition, Uuid};
+use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
 
 /// Uncompressed bytes at which a batch is full, however well it compresses.
 const UNCOMPRESSED_MAX: usize = 512 << 10;
@@ -276,12 +279,12 @@ impl<'a> Lanes<'a> {
             tally: LaneTally::new(tp.clone()),
         };
         if self.args.dry_run {
-            let missing = known.missing.as_ref().is_some_and(|(absent, _)| absent.contains(&partition));
+            let missing = known.missing.as_ref().is_some_and(|plan| plan.missing.contains_key(&partition));
             lane.dry_next = self.look_at(&tp, dir, missing, ui)?;
         } else {
             self.open_session(dir, ui)?;
-            if let Some((absent, id)) = &known.missing {
-                self.create(&name, absent, *id, ui)?;
+            if let Some(plan) = &known.missing {
+                self.create(plan, ui)?;
             }
             let now_ms = self.now_ms;
             let producer = self.producer;
@@ -327,30 +330,15 @@ impl<'a> Lanes<'a> {
     }
 
     /// Makes the partitions of a topic that are missing.
-    fn create(&mut self, name: &str, absent: &[i32], id: Uuid, ui: &mut Ui) -> anyhow::Result<()> {
-        let topic = self.target.topic(name, self.args)?.clone();
-        for dir in 0..self.target.dirs.len() {
-            let here = absent.iter().filter(|partition| topic.dir_of(**partition) == Some(dir));
-            let here: Vec<TopicPartition> = here.map(|partition| TopicPartition::new(name, *partition)).collect();
-            if here.is_empty() {
-                continue;
-            }
+    fn create(&mut self, plan: &TopicPlan, ui: &mut Ui) -> anyhow::Result<()> {
+        for (dir, partitions) in plan.by_dir() {
             self.open_session(dir, ui)?;
             if let Some(session) = self.sessions[dir].as_mut() {
-                session.create_partitions(&here, id).map_err(|error| create_problem(&error))?;
+                session.create_partitions(&partitions, plan.topic_id).map_err(|error| create_problem(&error))?;
             }
         }
-        self.target.made(name);
-        let count = topic.count.get();
-        let plural = if count == 1 { "" } else { "s" };
-        let made = if absent.len() < count as usize { format!("made {} more of", absent.len()) } else { "made".into() };
-        ui.note(&format!("{made} topic '{name}' with {count} partition{plural}, id {id}"));
-        if self.target.has_metadata_log {
-            ui.warning(
-                Problem::new("notice", format!("the cluster's metadata does not know topic '{name}': a broker puts its partitions aside as stray"))
-                    .hint(format!("make the topic in the cluster first, or with the id {id}")),
-            );
-        }
+        self.target.made(&plan.topic);
+        say_made(plan, ui);
         Ok(())
     }
 

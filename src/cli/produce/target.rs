@@ -7,15 +7,17 @@ use super::ProduceArgs;
 use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::{storage_problem, topic_not_found};
+use crate::cli::topics::problem::{create_problem, node_problem};
 use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::PartitionCount;
-use crate::storage::create::{self, CreateError};
+use crate::storage::create::{self, CreateError, TopicPlan};
 use crate::storage::fs::StorageError;
 use crate::storage::lock;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
+use crate::storage::node::Node;
 use crate::storage::{meta_properties, metadata_log};
-use crate::types::{TopicPartition, Uuid};
+use crate::types::TopicPartition;
 
 /// The log directories and what of the topics is in them.
 #[derive(Debug)]
@@ -24,8 +26,6 @@ pub struct Target {
     pub dirs: Vec<PathBuf>,
     /// Topics, by name, each with the directory of every partition.
     topics: BTreeMap<String, Topic>,
-    /// One of the directories belongs to a cluster that keeps its topics in a metadata log beside them.
-    pub has_metadata_log: bool,
 }
 
 /// A topic's partitions.
@@ -35,8 +35,8 @@ pub struct Topic {
     pub count: PartitionCount,
     /// Which of the log directories holds a partition, by number.
     dirs: BTreeMap<i32, usize>,
-    /// Partitions to be made, and the id to make them with.
-    pub missing: Option<(Vec<i32>, Uuid)>,
+    /// Partitions to be made.
+    pub missing: Option<TopicPlan>,
 }
 
 impl Topic {
@@ -64,8 +64,7 @@ impl Target {
                 ui.note(&format!("made the log directory {}", dir.display()));
             }
         }
-        let has_metadata_log = dirs.iter().any(|dir| dir.join(metadata_log::DIR_NAME).is_dir());
-        let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new(), has_metadata_log };
+        let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new() };
         for (number, dir) in dirs.iter().enumerate() {
             if args.dry_run && args.create.is_some() && !dir.exists() {
                 continue;
@@ -124,39 +123,32 @@ impl Target {
         self.topics.get(name).ok_or_else(|| Problem::new("not_found", format!("topic '{name}' not found")).into())
     }
 
-    /// Notes a topic to be made, one partition after the other in the directory that has the fewest.
+    /// Notes a topic to be made, as `topics create` makes it.
     fn plan_topic(&mut self, name: &str, count: i32, args: &ProduceArgs) -> anyhow::Result<()> {
         let known = self.topics.get(name);
-        let mut dirs = known.map(|topic| topic.dirs.clone()).unwrap_or_default();
-        // A run that ended by force while it made them left the first ones out.
-        let absent: Vec<i32> = (0..count).filter(|partition| !dirs.contains_key(partition)).collect();
         let is_other = known.is_some_and(|topic| topic.count.get() != count.unsigned_abs());
-        if absent.is_empty() || is_other {
+        // A run that ended by force while it made them left the first ones out.
+        let lacks = |topic: &Topic| (0..count).any(|partition| !topic.dirs.contains_key(&partition));
+        if known.is_some_and(|topic| !is_other && !lacks(topic)) {
             return Ok(());
         }
-        let mut id = args.topic_id;
-        let mut held: Vec<usize> = Vec::new();
-        for (number, dir) in self.dirs.iter().enumerate() {
-            if dir.exists() {
-                let opened = LogDir::open(dir).map_err(|error| storage_problem(&error))?;
-                id = create::check_topic(&opened, name, id).map_err(|error| create_problem(&error))?;
-            }
-            held.push(self.topics.values().flat_map(|topic| topic.dirs.values()).filter(|at| **at == number).count());
+        let node = Node::open(&self.dirs).map_err(|error| node_problem(&error))?;
+        let is_known = node.topic(name).is_some();
+        if is_other && !is_known {
+            return Ok(());
         }
-        let id = match id {
-            Some(id) => id,
-            None => create::random_uuid().map_err(|error| storage_problem(&StorageError::new(name, error)))?,
-        };
-        let partitions = u32::try_from(count).ok().and_then(PartitionCount::new);
+        // How many partitions it has is for the cluster to say, where that is known.
+        let count = (!is_known).then_some(count);
+        let plan = create::plan_topic(&node, name, count, args.topic_id).map_err(|error| create_problem(&error))?;
+        if plan.missing.is_empty() {
+            return Ok(());
+        }
+        let partitions = u32::try_from(plan.count).ok().and_then(PartitionCount::new);
         let Some(partitions) = partitions else {
             return Err(Problem::usage("a topic has at least one partition").into());
         };
-        for partition in &absent {
-            let fewest = (0..held.len()).min_by_key(|at| held[*at]).unwrap_or_default();
-            held[fewest] += 1;
-            dirs.insert(*partition, fewest);
-        }
-        self.topics.insert(name.to_owned(), Topic { count: partitions, dirs, missing: Some((absent, id)) });
+        let dirs = plan.present.iter().chain(&plan.missing).map(|(partition, dir)| (*partition, *dir)).collect();
+        self.topics.insert(name.to_owned(), Topic { count: partitions, dirs, missing: Some(plan) });
         Ok(())
     }
 
@@ -187,19 +179,4 @@ fn make_log_dir(dir: &std::path::Path, args: &ProduceArgs) -> Result<(), CreateE
         None => new()?,
     };
     create::log_dir(dir, &cluster_id, args.node_id, directory_id)
-}
-
-/// What cannot be made, as a person is told of it.
-pub fn create_problem(error: &CreateError) -> Problem {
-    match error {
-        CreateError::Storage(error) => storage_problem(error),
-        CreateError::Name { .. } => Problem::usage(error.to_string()),
-        CreateError::Collision { .. } => {
-            Problem::new("collision", error.to_string()).outcome(Outcome::Refused).hint("choose another name")
-        }
-        CreateError::Exists { .. } => Problem::new("exists", error.to_string()).outcome(Outcome::Refused),
-        CreateError::TopicId { .. } => Problem::new("topic_id", error.to_string())
-            .outcome(Outcome::Refused)
-            .hint("leave --topic-id out to use the one it has"),
-    }
 }

@@ -18,7 +18,7 @@ use crate::storage::metadata_log;
 use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::partition::Partition;
 use crate::storage::restore::{Job, Sharing, small_files};
-use crate::storage::swap::{self, Interrupted, Staging, SwapError};
+use crate::storage::swap::{self, Interrupted, Old, Staging, SwapError};
 use crate::types::Uuid;
 
 use self::plan::Planner;
@@ -245,7 +245,8 @@ impl Run<'_> {
             staging.abandon().map_err(|error| storage_problem(&error))?;
             return Err(problem.into());
         }
-        let live = staging.swap(&job.ends(), !self.args.no_backup).map_err(|error| swap_problem(&error))?;
+        let old = if self.args.no_backup { Old::Removed } else { Old::Kept };
+        let live = staging.swap(&job.ends(), old).map_err(|error| swap_problem(&error))?;
         let text = if self.args.no_backup {
             format!("{}: recovered", live.display())
         } else {
@@ -362,7 +363,8 @@ fn lock_all(args: &RecoverArgs, places: &[PathBuf]) -> anyhow::Result<Vec<DirLoc
     all.map(|dir| DirLock::exclusive(dir).map_err(|error| lock_problem(&error).into())).collect()
 }
 
-fn say_holders(places: &[PathBuf], ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
+/// Warns of directories that others have open.
+pub(super) fn say_holders(places: &[PathBuf], ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
     for dir in places {
         if let Some(holder) = lock::holder(dir).map_err(|error| storage_problem(&error))? {
             let text = format!("is open in {holder}; what is planned now may not be true any more later");
@@ -398,7 +400,8 @@ fn tend_interrupted(args: &RecoverArgs, places: &[PathBuf], ui: &mut Ui) -> anyh
     Ok(())
 }
 
-fn lock_problem(error: &LockError) -> Problem {
+/// A lock that cannot be had, as a person is told of it.
+pub(super) fn lock_problem(error: &LockError) -> Problem {
     match error {
         LockError::Held { .. } => Problem::new("locked", error.to_string())
             .outcome(Outcome::Refused)
@@ -407,7 +410,8 @@ fn lock_problem(error: &LockError) -> Problem {
     }
 }
 
-fn swap_problem(error: &SwapError) -> Problem {
+/// A directory that cannot be put in place, as a person is told of it.
+pub(super) fn swap_problem(error: &SwapError) -> Problem {
     match error {
         SwapError::Storage(error) => storage_problem(error),
         SwapError::KeptAlready { path } => Problem::new("exists", "holds the originals of an earlier run")

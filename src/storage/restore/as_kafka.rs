@@ -23,6 +23,11 @@ pub fn plan(dir: &Path, options: &LoadOptions) -> Result<KafkaJob, RestoreError>
 }
 
 impl KafkaJob {
+    /// The job that a plan comes to.
+    pub(crate) fn of(plan: Plan) -> KafkaJob {
+        KafkaJob { plan }
+    }
+
     /// Every change of a file, in the order a broker makes it.
     pub fn steps(&self) -> Vec<Step> {
         // A broker also writes snapshots again that are as they were.

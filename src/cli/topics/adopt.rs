@@ -1,0 +1,381 @@
+//! `logdir topics adopt`: partition directories of another cluster, taken in under this one's ids and epochs.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::{GlobalArgs, now_ms};
+use crate::cli::consume::select::storage_problem;
+use crate::cli::json_row::JsonRow;
+use crate::cli::recover::{say_holders, swap_problem};
+use crate::cli::size::SizeStyle;
+use crate::cli::table::{Column, Listing};
+use crate::cli::ui::{Problem, Ui};
+use crate::cli::{Outcome, man};
+use crate::storage::adopt::{self, AdoptError, AdoptPlan, Existing, OpenTransactions, Remark, Wish};
+use crate::storage::lock::{self, DirLock};
+use crate::storage::names::PartitionDirName;
+use crate::storage::node::Node;
+use crate::storage::restore::Sharing;
+use crate::storage::swap::{self, Interrupted};
+use crate::storage::writer::LogConfig;
+use crate::storage::{fs, meta_properties};
+use crate::types::{TopicPartition, Uuid};
+
+use super::problem::{adopt_problem, node_problem};
+
+const COLUMNS: &[Column] = &[
+    Column::left("PARTITION", 20),
+    Column::left("ACTION", 6),
+    Column::right("LOG_START", 9),
+    Column::right("LOG_END", 9),
+    Column::right("SIZE", 10),
+    Column::left("TOPIC_ID", 22),
+    Column::left("DETAIL", 6),
+];
+
+/// Take partition directories of another cluster into a log directory
+///
+/// From a backup, a snapshot or a directory that a broker set aside (-stray). The topic has to exist in the target's
+/// cluster, whose topic id, node and log directory are checked; its broker has to be stopped. Prints what would be done;
+/// --execute does it. A run that was interrupted leaves what was there or the result, and a rerun finishes it.
+#[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("topics adopt"))]
+pub struct AdoptArgs {
+    /// Partition directories
+    #[arg(value_name = "PARTITION_DIR", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The log directory they go to; others of its node are named with -d or -F
+    #[arg(long, value_name = "LOG_DIR")]
+    pub to: PathBuf,
+    /// The topic, or the one partition, they become [default: what their names say]
+    #[arg(long = "as", value_name = "TOPIC[-P]")]
+    pub name: Option<String>,
+    /// The topic's id, where there is no metadata log to take it from
+    #[arg(long, value_name = "ID", value_parser = super::topic_id)]
+    pub topic_id: Option<Uuid>,
+    /// Remove the source when the target is on disk
+    #[arg(long = "move")]
+    pub moves: bool,
+    /// End open transactions with abort markers
+    #[arg(long, conflicts_with = "keep_open")]
+    pub abort_open: bool,
+    /// Leave open transactions open: consumers with read_committed wait before them
+    #[arg(long)]
+    pub keep_open: bool,
+    /// Go past a refusal that names this option in its hint
+    #[arg(long)]
+    pub force: bool,
+    /// Do it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub execute: bool,
+    /// Say what would be done, which is what happens without --execute
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Leave the head off tables
+    #[arg(long, hide_short_help = true)]
+    pub no_header: bool,
+}
+
+/// Plans, and with `--execute` adopts.
+pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let mut listing = super::listing(COLUMNS, global, ui)?;
+    let dirs = node_dirs(args, global)?;
+    let _locks = lock_or_warn(args, ui)?;
+    tend_interrupted(args, ui)?;
+    let node = Node::open(&dirs).map_err(|error| node_problem(&error))?;
+    let mut taken = BTreeSet::new();
+    let mut plans = Vec::new();
+    let mut outcome = Outcome::Done;
+    for path in &args.paths {
+        match plan_one(args, path, &node, &mut taken) {
+            Ok(plan) => plans.push(plan),
+            Err(error) => {
+                let problem = Problem::of(&error);
+                outcome |= problem.ends_with();
+                ui.error(problem);
+            }
+        }
+    }
+    if !args.no_header
+        && let (Some(listing), false) = (&mut listing, plans.is_empty())
+    {
+        listing.header(ui.out().buffer());
+    }
+    for plan in &plans {
+        row(args, plan, &mut listing, ui);
+        if !plan.is_done() {
+            plan.remarks.iter().for_each(|remark| say(plan, remark, ui));
+        }
+    }
+    let mut done = 0;
+    // All or nothing: who asked for four partitions is not left with three.
+    if args.execute && outcome == Outcome::Done {
+        for plan in &plans {
+            adopt_one(args, plan, ui)?;
+            done += 1;
+        }
+    }
+    if listing.is_none() {
+        let waiting = plans.iter().filter(|plan| !plan.is_done()).count();
+        JsonRow::new("summary")
+            .field("partitions", plans.len())
+            .field("to_adopt", waiting)
+            .field("refused", args.paths.len() - plans.len())
+            .field("executed", args.execute && done == args.paths.len())
+            .write(ui.out().buffer());
+    }
+    if outcome != Outcome::Done {
+        ui.note("nothing adopted");
+    } else if !args.execute {
+        ui.note("nothing adopted; run again with --execute");
+    }
+    Ok(outcome)
+}
+
+/// The target first, then what else of its node is named.
+fn node_dirs(args: &AdoptArgs, global: &GlobalArgs) -> anyhow::Result<Vec<PathBuf>> {
+    if !args.to.is_dir() {
+        let hint = "name the log directory of the broker that is to serve them";
+        return Err(Problem::new("not_found", "there is no such log directory").path(&args.to).hint(hint).into());
+    }
+    let mut dirs = vec![args.to.clone()];
+    if !global.dir.is_empty() || global.properties.is_some() {
+        let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+        dirs.extend(global.log_dirs()?.into_iter().filter(|dir| !same(dir, &args.to)));
+    }
+    Ok(dirs)
+}
+
+/// The log directory a source is in; `None` for a directory that stands alone.
+fn log_dir_around(source: &Path) -> Option<PathBuf> {
+    let parent = fs::parent_of(&source.canonicalize().ok()?).to_owned();
+    let is_one = parent.join(meta_properties::FILE_NAME).is_file() || parent.join(lock::FILE_NAME).is_file();
+    is_one.then_some(parent)
+}
+
+fn lock_or_warn(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
+    let to = std::slice::from_ref(&args.to);
+    let mut locks = if args.execute { super::lock_all(to)? } else { say_holders(to, ui)? };
+    let target = args.to.canonicalize().ok();
+    let sources: BTreeSet<PathBuf> = args.paths.iter().filter_map(|source| log_dir_around(source)).collect();
+    for dir in sources.into_iter().filter(|dir| Some(dir) != target.as_ref()) {
+        if args.execute && args.moves {
+            locks.extend(super::lock_all(std::slice::from_ref(&dir))?);
+        } else if let Some(holder) = lock::holder(&dir).map_err(|error| storage_problem(&error))? {
+            return Err(Problem::new("locked", format!("is open in {holder}: its logs change while they are read"))
+                .path(dir)
+                .outcome(Outcome::Refused)
+                .hint("stop it, or adopt from a snapshot of the volume")
+                .into());
+        }
+    }
+    Ok(locks)
+}
+
+/// Finishes what an interrupted run left in the target, or says that it is there.
+fn tend_interrupted(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<()> {
+    if !args.execute {
+        for left in swap::find_interrupted(&args.to).map_err(|error| storage_problem(&error))? {
+            let problem = Problem::new("notice", "left by a run that was interrupted").path(left);
+            ui.warning(problem.hint("--execute finishes it"));
+        }
+        return Ok(());
+    }
+    for done in swap::finish_interrupted(&args.to).map_err(|error| swap_problem(&error))? {
+        ui.note(&match done {
+            Interrupted::Removed(path) => format!("{}: removed, an interrupted run left it", path.display()),
+            Interrupted::Finished(path) => format!("{}: finished what an interrupted run left", path.display()),
+        });
+    }
+    Ok(())
+}
+
+fn plan_one(
+    args: &AdoptArgs,
+    path: &Path,
+    node: &Node,
+    taken: &mut BTreeSet<TopicPartition>,
+) -> anyhow::Result<AdoptPlan> {
+    let partition = becomes(args, path, node)?;
+    if !taken.insert(partition.clone()) {
+        let text = format!("{}: another directory named before it becomes {partition} too", path.display());
+        return Err(Problem::usage(text).hint("adopt them one by one, with --as").into());
+    }
+    let wish = Wish {
+        source: path,
+        log_dir: &args.to,
+        partition,
+        topic_id: args.topic_id,
+        force: args.force,
+        open: match (args.abort_open, args.keep_open) {
+            (true, _) => OpenTransactions::Abort,
+            (_, true) => OpenTransactions::Keep,
+            _ => OpenTransactions::Refuse,
+        },
+        now_ms: now_ms(),
+        config: LogConfig::default(),
+    };
+    Ok(adopt::plan(&wish, node).map_err(|error| adopt_problem(&error))?)
+}
+
+/// The partition a directory becomes: by its name, or by `--as`.
+fn becomes(args: &AdoptArgs, path: &Path, node: &Node) -> anyhow::Result<TopicPartition> {
+    let absolute = path.canonicalize().map_err(|error| storage_problem(&fs::StorageError::new(path, error)))?;
+    let named = PartitionDirName::parse(absolute.file_name().unwrap_or_default());
+    let own = || match &named {
+        Ok(name) => Ok(name.topic_partition.clone()),
+        Err(reason) => {
+            Err(anyhow::Error::from(adopt_problem(&AdoptError::Name { path: path.to_owned(), reason: reason.clone() })))
+        }
+    };
+    let Some(wanted) = &args.name else {
+        let own = own()?;
+        // The name of a directory that is set aside is cut where it would be too long.
+        if absolute.file_name().is_some_and(|name| name.len() >= 255) {
+            let text = format!("{}: the topic's name may be cut in it", path.display());
+            return Err(Problem::new("bad_name", text).hint("say what it holds with: --as TOPIC-PARTITION").into());
+        }
+        return Ok(own);
+    };
+    // "a-1" is partition 1 of "a", unless the cluster has a topic of that name.
+    let with_number = PartitionDirName::parse(wanted.as_ref()).ok().map(|name| name.topic_partition);
+    match with_number {
+        Some(partition) if node.topic(wanted).is_none() => {
+            if args.paths.len() > 1 {
+                let text = format!("--as {wanted} names one partition, and there are {} directories", args.paths.len());
+                return Err(Problem::usage(text)
+                    .hint(format!("name the topic alone: --as {}", partition.topic))
+                    .into());
+            }
+            Ok(partition)
+        }
+        _ => Ok(TopicPartition::new(wanted, own()?.partition)),
+    }
+}
+
+fn detail(args: &AdoptArgs, plan: &AdoptPlan) -> String {
+    let mut parts = vec![format!("from {}", plan.source.display())];
+    if plan.is_done() {
+        parts.push("adopted before".to_owned());
+        return parts.join("; ");
+    }
+    let highest = plan.survey.highest_epoch.filter(|_| plan.lowered() > 0);
+    if let Some(highest) = highest {
+        parts.push(format!("leader epochs up to {highest} become {} in {} batches", plan.epoch, plan.lowered()));
+    }
+    match plan.markers() {
+        0 => {}
+        1 => parts.push("1 abort marker".to_owned()),
+        markers => parts.push(format!("{markers} abort markers")),
+    }
+    if !plan.open_transactions.is_empty() && args.keep_open {
+        parts.push(format!("{} open transactions stay", plan.open_transactions.len()));
+    }
+    match plan.existing {
+        Existing::Empty => parts.push("takes the place of an empty partition".to_owned()),
+        Existing::Records => parts.push("the partition there becomes -delete".to_owned()),
+        Existing::None | Existing::Adopted => {}
+    }
+    parts.join("; ")
+}
+
+fn action(args: &AdoptArgs, plan: &AdoptPlan) -> &'static str {
+    match (plan.is_done(), args.moves) {
+        (true, false) => "none",
+        (true, true) => "remove",
+        (false, true) => "move",
+        (false, false) => "copy",
+    }
+}
+
+fn row(args: &AdoptArgs, plan: &AdoptPlan, listing: &mut Option<Listing>, ui: &mut Ui) {
+    let size: SizeStyle = ui.size_style();
+    let out = ui.out().buffer();
+    let Some(listing) = listing else {
+        JsonRow::new("partition")
+            .field("topic", plan.partition.topic.clone())
+            .field("partition", plan.partition.partition)
+            .field("action", action(args, plan))
+            .field("source", plan.source.to_string_lossy().into_owned())
+            .field("dir", plan.log_dir.to_string_lossy().into_owned())
+            .field("topic_id", plan.topic_id.to_string())
+            .field("log_start_offset", plan.ends.log_start.get())
+            .field("log_end_offset", plan.ends.log_end.get())
+            .field("size_bytes", plan.survey.size_bytes)
+            .field("leader_epoch", plan.epoch.0)
+            .field("highest_epoch", plan.survey.highest_epoch.map(|epoch| epoch.0))
+            .field("batches_lowered", plan.lowered())
+            .field("open_transactions", plan.open_transactions.len())
+            .field("abort_markers", plan.markers())
+            .field("existing", existing_word(plan.existing))
+            .write(out);
+        return;
+    };
+    listing.text(plan.partition.to_string().as_bytes(), out);
+    listing.text(action(args, plan).as_bytes(), out);
+    listing.number(plan.ends.log_start.get(), out);
+    listing.number(plan.ends.log_end.get(), out);
+    listing.text(size.text(plan.survey.size_bytes).as_bytes(), out);
+    listing.text(plan.topic_id.to_string().as_bytes(), out);
+    listing.text(detail(args, plan).as_bytes(), out);
+    listing.end_row(out);
+}
+
+const fn existing_word(existing: Existing) -> Option<&'static str> {
+    match existing {
+        Existing::None => None,
+        Existing::Empty => Some("empty"),
+        Existing::Records => Some("records"),
+        Existing::Adopted => Some("adopted"),
+    }
+}
+
+fn say(plan: &AdoptPlan, remark: &Remark, ui: &mut Ui) {
+    let (path, topic) = (&plan.source, &plan.partition.topic);
+    let notice = |text: String| Problem::new("notice", text).path(path);
+    ui.warning(match remark {
+        Remark::Retention { segments, of, retention_ms } => notice(format!(
+            "{segments} of {of} segments are older than retention.ms of topic '{topic}' ({retention_ms}): a broker removes \
+             them half a minute after its start"
+        ))
+        .hint(format!(
+            "raise it before the broker has the data: kafka-configs.sh --bootstrap-server HOST:9092 --alter --entity-type \
+             topics --entity-name {topic} --add-config retention.ms=-1"
+        )),
+        Remark::AboveHighWatermark { high_watermark, log_end } => notice(format!(
+            "offsets {high_watermark} to {} lie above the high watermark of its last checkpoint: they may never have been \
+             replicated; they are adopted as if they had",
+            log_end.plus(-1)
+        ))
+        .hint(format!(
+            "cut them off first with: logdir recover {} --mode merge --from REPLICA --to-offset {high_watermark}",
+            path.display()
+        )),
+        Remark::ProducersReplicated => notice(
+            "its producers wrote within the last day: the other replicas learn of their ids when they fetch the batches, \
+             and may refuse a producer of this cluster that has the same one"
+                .to_owned(),
+        )
+        .hint("wait a day (producer.id.expiration.ms) before adopting, or add the replicas later"),
+        Remark::NoMetadata => notice(format!(
+            "there is no __cluster_metadata-0 in the log directories: id, node and number of partitions of topic '{topic}' are \
+             not compared with the cluster's"
+        ))
+        .hint("name the log directory that has it with -d too"),
+    });
+}
+
+fn adopt_one(args: &AdoptArgs, plan: &AdoptPlan, ui: &mut Ui) -> anyhow::Result<()> {
+    let sharing = if args.moves { Sharing::Links } else { Sharing::Copies };
+    let live = plan.execute(sharing).map_err(|error| adopt_problem(&error))?;
+    if plan.is_done() {
+        ui.note(&format!("{}: adopted before, nothing to do", live.display()));
+    } else {
+        ui.note(&format!("{}: adopted as {}", plan.source.display(), live.display()));
+    }
+    if args.moves {
+        plan.remove_source().map_err(|error| adopt_problem(&error))?;
+        ui.note(&format!("{}: removed", plan.source.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What stands where an adopted partition is to go.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::epochs::EPOCH_AT;
+use crate::batch::walk::Walker;
+use crate::storage::file_source::FileSource;
+use crate::storage::fs::StorageError;
+use crate::storage::names::{SegmentFileKind, segment_file_name};
+use crate::storage::partition::{Checkpoints, Partition};
+use crate::types::{Offset, Position};
+
+/// Bytes that are compared at once.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Whether a partition directory holds nothing that could be read: its logs are empty, or zeros as they are preallocated.
+pub(super) fn is_empty(dir: &Path) -> Result<bool, StorageError> {
+    let partition = Partition::open(dir, Checkpoints::default())?;
+    for segment in partition.segments() {
+        let mut start = [0; 17];
+        let file = File::open(&segment.log).map_err(|error| StorageError::new(&segment.log, error))?;
+        let read = file.read_at(&mut start, 0).map_err(|error| StorageError::new(&segment.log, error))?;
+        if start[..read].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the log in `there` begins with that of `source`, whose segments are given, but for lower leader epochs.
+///
+/// Then it was adopted before, and may have grown since.
+pub(super) fn begins_with(there: &Path, source: &Path, segments: &[(Offset, u64)]) -> Result<bool, StorageError> {
+    let mut compared = false;
+    for (base, len) in segments {
+        let name = segment_file_name(*base, SegmentFileKind::Log);
+        let (ours, theirs) = (there.join(&name), source.join(&name));
+        if *len == 0 {
+            continue;
+        }
+        if !std::fs::metadata(&ours).is_ok_and(|metadata| metadata.is_file() && metadata.len() >= *len) {
+            return Ok(false);
+        }
+        if !same_batches(&ours, &theirs, *len)? {
+            return Ok(false);
+        }
+        compared = true;
+    }
+    Ok(compared)
+}
+
+fn same_batches(ours: &Path, theirs: &Path, len: u64) -> Result<bool, StorageError> {
+    let (ours_at, theirs_at) = (|error| StorageError::new(ours, error), |error| StorageError::new(theirs, error));
+    let our_file = File::open(ours).map_err(ours_at)?;
+    let their_file = File::open(theirs).map_err(theirs_at)?;
+    let source = FileSource::up_to(their_file.try_clone().map_err(theirs_at)?, len).map_err(theirs_at)?;
+    let mut walker = Walker::headers(source, Position::ZERO);
+    let (mut left, mut right) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+    while let Ok(walked) = walker.step().map_err(theirs_at)? {
+        let (start, end) = (walked.position.get(), walked.position.get() + walked.size_bytes);
+        let has_epoch = walked.frame.magic() >= 2;
+        let mut at = start;
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let (left, right) = (&mut left[..want], &mut right[..want]);
+            our_file.read_exact_at(left, at).map_err(ours_at)?;
+            their_file.read_exact_at(right, at).map_err(theirs_at)?;
+            if at == start && has_epoch {
+                let field = usize::try_from(EPOCH_AT).unwrap_or_default()..16;
+                if let (Some(ours), Some(theirs)) = (left.get_mut(field.clone()), right.get(field)) {
+                    ours.copy_from_slice(theirs);
+                }
+            }
+            if left != right {
+                return Ok(false);
+            }
+            at += want as u64;
+        }
+    }
+    Ok(true)
+}
