@@ -223,8 +223,13 @@ impl TopicPartition {
     /// The rule here is the two leading underscores: it also covers `__cluster_metadata` and
     /// `__remote_log_metadata`, which `Topic.isInternal` leaves out.
     pub fn is_internal(&self) -> bool {
-        self.topic.starts_with("__")
+        is_internal_topic(&self.topic)
     }
+}
+
+/// Whether a topic is Kafka's own: see [`TopicPartition::is_internal`].
+pub fn is_internal_topic(topic: &str) -> bool {
+    topic.starts_with("__")
 }
 
 impl fmt::Display for TopicPartition {

@@ -223,6 +223,141 @@ pub const PAGES: &[Page] = &[
         kafka: "None.",
     },
     Page {
+        command: "metadata tree",
+        examples: &[
+            ("logdir metadata tree -d data", "the whole cluster"),
+            ("logdir metadata tree -d data --node /image/cluster", "brokers and controllers only"),
+            (
+                "logdir metadata tree data/__cluster_metadata-0/00000000000000001234-0000000005.checkpoint",
+                "one snapshot",
+            ),
+        ],
+        kafka: "kafka-metadata-shell.sh: tree.",
+    },
+    Page {
+        command: "metadata get",
+        examples: &[
+            (
+                "logdir metadata get /image/topics/byName/orders/0 -d data --json",
+                "leader, replicas and ISR of a partition, as one document",
+            ),
+            ("logdir metadata get '/image/topics/byName/orders/*' -d data", "all partitions of a topic"),
+            ("logdir metadata get /image/configs -d data -o @-1h", "settings as they were an hour ago"),
+        ],
+        kafka: "kafka-metadata-shell.sh: cat.",
+    },
+    Page {
+        command: "metadata find",
+        examples: &[
+            ("logdir metadata find '*orders*' -d data", "paths whose last name matches"),
+            ("logdir metadata find image/cluster -d data", "everything below a node"),
+            ("logdir metadata find '*orders*' -d data -o @2026-11-22T10:00:00", "as the cluster was at that time"),
+        ],
+        kafka: "kafka-metadata-shell.sh: find.",
+    },
+    Page {
+        command: "metadata diff",
+        examples: &[
+            ("logdir metadata diff @-1h end -d data", "what changed in the last hour, and which records did it"),
+            ("logdir metadata diff -100 end -d data --json", "what the last hundred records changed"),
+            ("logdir metadata diff old.checkpoint new.checkpoint", "two snapshots"),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "metadata log",
+        examples: &[
+            ("logdir metadata log -d data -o -20", "the last twenty records"),
+            (
+                "logdir metadata log -d data -t orders --type partition-change",
+                "what happened to the partitions of a topic",
+            ),
+            ("logdir metadata log -d data --broker 3 --json", "what happened to a broker"),
+        ],
+        kafka: "kafka-dump-log.sh --cluster-metadata-decoder; logdir dump-segment prints its text.",
+    },
+    Page {
+        command: "transactions list",
+        examples: &[
+            ("logdir transactions list -d data", "transactional ids, as the coordinator knows them"),
+            ("logdir transactions list -d data --state Ongoing,PrepareCommit,PrepareAbort", "those going on"),
+            (
+                "logdir transactions list --by partition -d data -t orders",
+                "transactions open in the partitions of a topic, and what they block",
+            ),
+        ],
+        kafka: "kafka-transactions.sh list.",
+    },
+    Page {
+        command: "transactions describe",
+        examples: &[
+            ("logdir transactions describe checkout-7 -d data", "state, coordinator and partitions of an id"),
+            (
+                "logdir transactions describe checkout-7 -d snapshot --now 2026-11-22T10:00:00Z",
+                "as of when the snapshot was taken",
+            ),
+            (
+                "logdir transactions describe --transactional-id checkout-7 -d data --output kafka",
+                "the text of kafka-transactions.sh",
+            ),
+        ],
+        kafka: "kafka-transactions.sh describe.",
+    },
+    Page {
+        command: "transactions describe-producers",
+        examples: &[
+            (
+                "logdir transactions describe-producers -d data -t orders -p 0",
+                "epochs, sequences and open transactions",
+            ),
+            ("logdir transactions describe-producers -d data -t orders --json", "of all partitions of a topic"),
+            (
+                "logdir transactions describe-producers -d data -t orders -p 0 --output kafka",
+                "the text of kafka-transactions.sh",
+            ),
+        ],
+        kafka: "kafka-transactions.sh describe-producers.",
+    },
+    Page {
+        command: "transactions find-hanging",
+        examples: &[
+            ("logdir transactions find-hanging -d data", "those past their timeout, and those that will never end"),
+            (
+                "logdir transactions find-hanging -d /mnt/broker1/data,/mnt/broker2/data -t orders",
+                "of a topic, over two brokers",
+            ),
+            (
+                "logdir transactions find-hanging -d data --output kafka",
+                "the text and the rules of kafka-transactions.sh",
+            ),
+        ],
+        kafka: "kafka-transactions.sh find-hanging.",
+    },
+    Page {
+        command: "topics list",
+        examples: &[
+            ("logdir topics list -d data", "topics, their partitions, sizes and times"),
+            ("logdir topics list -d data --exclude-internal --json", "without Kafka's own, for a script"),
+            ("logdir topics list -d data --output kafka", "names alone, as kafka-topics.sh --list"),
+        ],
+        kafka: "kafka-topics.sh --list, kcat -L.",
+    },
+    Page {
+        command: "topics describe",
+        examples: &[
+            ("logdir topics describe orders -d data", "leader, ISR and ELR beside offsets and sizes on disk"),
+            (
+                "logdir topics describe -d /mnt/broker1/data,/mnt/broker2/data",
+                "brokers, features and all topics, over two brokers",
+            ),
+            (
+                "logdir topics describe --under-replicated-partitions -d data --output kafka",
+                "the text of kafka-topics.sh --describe",
+            ),
+        ],
+        kafka: "kafka-topics.sh --describe, kcat -L.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),
@@ -243,10 +378,7 @@ pub const PAGES: &[Page] = &[
 ];
 
 fn page(command: &str) -> &'static Page {
-    let named = |command: &str| PAGES.iter().find(|page| page.command == command);
-    // A verb without a page of its own has its command's.
-    let above = command.rsplit_once(' ').map_or("", |(above, _)| above);
-    named(command).or_else(|| named(above)).unwrap_or(&PAGES[0])
+    PAGES.iter().find(|page| page.command == command).unwrap_or(&PAGES[0])
 }
 
 /// The examples of a command, as its long help starts.

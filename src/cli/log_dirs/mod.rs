@@ -53,6 +53,16 @@ pub enum DepthArg {
     Deep,
 }
 
+impl DepthArg {
+    const fn depth(self) -> Depth {
+        match self {
+            DepthArg::Index => Depth::Index,
+            DepthArg::Headers => Depth::Headers,
+            DepthArg::Deep => Depth::Deep,
+        }
+    }
+}
+
 /// What a partition directory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum KindArg {
@@ -201,14 +211,24 @@ impl Report<'_> {
     }
 }
 
-/// Looks and prints.
-pub fn run(args: &LogDirsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let format = global.output().unwrap_or(OutputFormat::Table);
-    args.check(format)?;
-    if !args.paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
+/// Log directories that are named, opened.
+pub(in crate::cli) struct Opened {
+    /// Those that can be read.
+    pub dirs: LogDirs,
+    /// Their paths.
+    pub readable: Vec<PathBuf>,
+    /// The others, of which was told.
+    pub unreadable: Vec<PathBuf>,
+    /// What the others make of the run.
+    pub outcome: Outcome,
+}
+
+/// Opens the log directories that `paths` or else the options name.
+pub(in crate::cli) fn open_dirs(paths: &[PathBuf], global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Opened> {
+    if !paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
         return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
     }
-    let named = if args.paths.is_empty() { global.log_dirs()? } else { args.paths.clone() };
+    let named = if paths.is_empty() { global.log_dirs()? } else { paths.to_vec() };
     let mut outcome = Outcome::Done;
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for dir in named {
@@ -225,8 +245,17 @@ pub fn run(args: &LogDirsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     let settings = BrokerSettings::from_properties(&global.broker_settings()?);
     let settings = settings.map_err(|error: SettingError| Problem::new("malformed", error.to_string()))?;
     let dirs = LogDirs::open(&readable, settings.node_id).map_err(|error| storage_problem(&error))?;
+    Ok(Opened { dirs, readable, unreadable, outcome })
+}
+
+/// Looks and prints.
+pub fn run(args: &LogDirsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let format = global.output().unwrap_or(OutputFormat::Table);
+    args.check(format)?;
+    let Opened { dirs, readable, unreadable, mut outcome } = open_dirs(&args.paths, global, ui)?;
     let jobs = args.jobs(&dirs, &readable)?;
-    let (mut partitions, failed) = survey_all(&jobs, &dirs, args, global, ui)?;
+    let max_batch_bytes = usize::try_from(args.max_batch_bytes).unwrap_or(usize::MAX);
+    let (mut partitions, failed) = survey_all(&jobs, &dirs, args.depth.depth(), max_batch_bytes, global, ui)?;
     if failed {
         outcome |= Outcome::Failed;
     }
@@ -288,10 +317,13 @@ fn check_dir(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// A partition directory to look at.
-struct Job<'a> {
-    log_dir: usize,
-    name: &'a PartitionDirName,
-    path: &'a Path,
+pub(in crate::cli) struct Job<'a> {
+    /// Number of its log directory.
+    pub log_dir: usize,
+    /// What its name says.
+    pub name: &'a PartitionDirName,
+    /// The directory.
+    pub path: &'a Path,
 }
 
 impl LogDirsArgs {
@@ -338,19 +370,14 @@ impl LogDirsArgs {
 }
 
 /// Looks at partitions side by side; they come out in the order of `jobs`. Answers too whether one could not be read.
-fn survey_all(
+pub(in crate::cli) fn survey_all(
     jobs: &[Job<'_>],
     dirs: &LogDirs,
-    args: &LogDirsArgs,
+    depth: Depth,
+    max_batch_bytes: usize,
     global: &GlobalArgs,
     ui: &mut Ui,
 ) -> anyhow::Result<(Vec<PartitionFacts>, bool)> {
-    let depth = match args.depth {
-        DepthArg::Index => Depth::Index,
-        DepthArg::Headers => Depth::Headers,
-        DepthArg::Deep => Depth::Deep,
-    };
-    let max_batch_bytes = usize::try_from(args.max_batch_bytes).unwrap_or(usize::MAX);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(global.threads().get()).build()?;
     let mut progress = ui.progress(0, "log-dirs");
     let (sender, done) = mpsc::channel::<u64>();

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::source::MomentArg;
 use super::{SourceArgs, leaf_json, source};
-use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::json_row::JsonRow;
 use crate::cli::table::TimeText;
 use crate::cli::ui::{Pipe, Problem, Ui};
+use crate::cli::{Outcome, man};
 use crate::schema::image::{Change, Leaf, MetadataImage, Secrets, diff, touched};
 use crate::schema::metadata::Decoded;
 use crate::storage::metadata_log::{Content, Entry, MetadataLog, Moment};
@@ -26,6 +26,7 @@ const RECORDS_MAX: usize = 8;
 /// Added, removed and changed nodes of the tree, with the old and the new value, and offset, time and type of the
 /// records that touched them. FROM and TO may also be two snapshots or metadata logs: then there are no records to name.
 #[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("metadata diff"))]
 pub struct DiffArgs {
     /// Moment (N, -N, @T, start) or file to begin with
     #[arg(value_name = "FROM", allow_hyphen_values = true, value_parser = End::parse)]

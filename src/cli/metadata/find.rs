@@ -1,10 +1,10 @@
 //! `logdir metadata find`: paths of nodes.
 
 use super::{MomentArgs, SourceArgs, glob, leaf_json, source};
-use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::json_row::JsonRow;
 use crate::cli::ui::{Pipe, Ui};
+use crate::cli::{Outcome, man};
 use crate::schema::image::{Node, Secrets, escape};
 
 /// Find nodes: the paths of all below a path, or of a name anywhere
@@ -12,6 +12,7 @@ use crate::schema::image::{Node, Secrets, escape};
 /// A path as in find of kafka-metadata-shell.sh, with everything below it. A pattern without a / that is no path from
 /// the root is a name, and may be anywhere in the tree.
 #[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("metadata find"))]
 pub struct FindArgs {
     /// Path or name; * ? {a,b} match several
     #[arg(value_name = "PATTERN")]

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use super::tree::{Format, show};
 use super::{MomentArgs, SourceArgs, glob, leaf_json, source};
-use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
 use crate::cli::ui::{Pipe, Ui};
+use crate::cli::{Outcome, man};
 use crate::schema::image::Node;
 
 /// Show one node: a partition, a broker, a setting
@@ -14,6 +14,7 @@ use crate::schema::image::Node;
 /// As cat of kafka-metadata-shell.sh does; a directory is shown as a tree. --json makes one document of it, and of the
 /// nodes that a glob matches an object by path.
 #[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("metadata get"))]
 pub struct GetArgs {
     /// Path in the tree, /image/topics/byName/orders/0; * ? {a,b} match several
     #[arg(value_name = "NODE")]

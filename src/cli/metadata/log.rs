@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 use super::{SourceArgs, source};
-use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, OutputFormat, TopicArg, offset_arg};
 use crate::cli::consume::select::{distance, storage_problem};
 use crate::cli::range::{Bound, OffsetArg, Offsets};
 use crate::cli::table::{Column, Listing, ListingStyle, TimeText};
 use crate::cli::ui::{Pipe, Problem, Ui};
+use crate::cli::{Outcome, man};
 use crate::schema::image::{Secrets, is_secret_config};
 use crate::schema::message::Fields;
 use crate::schema::metadata::{CONTROL_RECORDS, ControlRecord, Decoded, KnownRecord, RECORDS, Record};
@@ -23,6 +23,7 @@ use crate::types::{Offset, Uuid};
 /// Control records too. NoOpRecords, which an idle controller writes twice a second, are left out unless --type asks
 /// for them. Records below a snapshot are shown as long as they are there.
 #[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("metadata log"))]
 pub struct LogArgs {
     /// Where the metadata comes from.
     #[command(flatten)]

@@ -1,17 +1,18 @@
 //! `logdir metadata tree`: everything, or everything below a node.
 
 use super::{MomentArgs, SourceArgs, glob, leaf_json, source};
-use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::json_row::JsonRow;
 use crate::cli::table::escape_tsv;
 use crate::cli::ui::{Pipe, Ui};
+use crate::cli::{Outcome, man};
 use crate::schema::image::{Node, Secrets, escape};
 
 /// Show the metadata as a tree
 ///
 /// As tree of kafka-metadata-shell.sh does; --output kafka gives its text, --json one object for each leaf.
 #[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("metadata tree"))]
 pub struct TreeArgs {
     /// Where the metadata comes from.
     #[command(flatten)]

@@ -1,8 +1,11 @@
-//! `logdir topics`: topics of log directories, made, deleted, and taken in from elsewhere.
+//! `logdir topics`: topics of log directories, listed, described, made, deleted, and taken in from elsewhere.
 
 mod adopt;
+mod catalog;
 mod create;
 mod delete;
+mod describe;
+mod list;
 pub mod problem;
 
 use std::path::PathBuf;
@@ -16,7 +19,7 @@ use super::{Outcome, man};
 use crate::storage::lock::DirLock;
 use crate::types::Uuid;
 
-/// Topics of log directories: make, delete and adopt them
+/// Topics of log directories: list, describe, make, delete and adopt them
 ///
 /// What changes or removes something prints its plan, and does it with --execute.
 #[derive(clap::Args, Debug)]
@@ -31,6 +34,8 @@ pub struct TopicsArgs {
 #[expect(missing_docs, reason = "a comment here would replace the help that stands at the arguments")]
 #[derive(clap::Subcommand, Debug)]
 pub enum Verb {
+    List(list::ListArgs),
+    Describe(describe::DescribeArgs),
     Create(create::CreateArgs),
     Delete(delete::DeleteArgs),
     Adopt(Box<adopt::AdoptArgs>),
@@ -39,6 +44,8 @@ pub enum Verb {
 /// Does it.
 pub fn run(args: &TopicsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     match &args.verb {
+        Verb::List(args) => list::run(args, global, ui),
+        Verb::Describe(args) => describe::run(args, global, ui),
         Verb::Create(args) => create::run(args, global, ui),
         Verb::Delete(args) => delete::run(args, global, ui),
         Verb::Adopt(args) => adopt::run(args, global, ui),

@@ -6,12 +6,13 @@ use super::rows::{IDS, OPEN, id_json, id_row, open_json, open_row};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::table::Listing;
 use crate::cli::ui::{Problem, Ui};
-use crate::cli::{Outcome, kafka_table};
+use crate::cli::{Outcome, kafka_table, man};
 use crate::partitioner::partition_for_id;
 use crate::storage::coordinator::transactions::TransactionalId;
 
 /// Show what the coordinator knows of transactional ids, and where their transactions are open
 #[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("transactions describe"))]
 pub struct DescribeArgs {
     /// Transactional ids
     #[arg(value_name = "ID", required_unless_present = "transactional_id")]

@@ -9,7 +9,7 @@ use super::rows::{IDS, OPEN, id_json, id_row, open_json, open_row, status};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::table::{Listing, ListingStyle};
 use crate::cli::ui::Ui;
-use crate::cli::{Outcome, kafka_table};
+use crate::cli::{Outcome, kafka_table, man};
 use crate::schema::coordinator::transaction::TransactionStatus;
 use crate::storage::coordinator::transactions::{TransactionalId, Verdict};
 
@@ -25,12 +25,13 @@ pub enum By {
 
 /// List transactional ids with their state, or the transactions open in partitions
 #[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("transactions list"))]
 pub struct ListArgs {
     /// What a row stands for
     #[arg(long, value_name = "WHAT", default_value = "id")]
     by: By,
-    /// Only in this state: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, ... (repeatable)
-    #[arg(long, value_name = "STATE", value_parser = status)]
+    /// Only in these states: Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit, CompleteAbort, ...
+    #[arg(long, value_name = "STATE", value_parser = status, value_delimiter = ',')]
     state: Vec<TransactionStatus>,
     /// Only transactional ids that match from end to end
     #[arg(long, value_name = "RE")]
@@ -125,6 +126,7 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<
 /// A transaction hangs when it is open in a partition and its coordinator knows nothing of it (KIP-664): consumers with
 /// read_committed stop in front of it for ever. Exits 1 when there is one, or one past its timeout.
 #[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("transactions find-hanging"))]
 pub struct HangingArgs {
     /// Look only at transactions with no batch for this many minutes; with --output kafka the default is 15
     #[arg(long, value_name = "MINUTES")]

@@ -7,11 +7,12 @@ use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::consume::storage_problem;
 use crate::cli::table::Listing;
 use crate::cli::ui::{Problem, Ui};
-use crate::cli::{Outcome, kafka_table};
+use crate::cli::{Outcome, kafka_table, man};
 use crate::storage::active_producers::active_producers;
 
 /// Show the producers that partitions know: epochs, last sequences, open transactions
 #[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("transactions describe-producers"))]
 pub struct ProducersArgs {
     /// Leave the head off tables
     #[arg(long, hide_short_help = true)]

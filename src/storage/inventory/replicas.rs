@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Depth;
 use super::partition::{PartitionFacts, SurveyOptions, TopicId, survey};
 use super::usage::{FileSystem, Usage};
+use crate::schema::image::MetadataImage;
 use crate::storage::ensemble;
 use crate::storage::forecast::METADATA_DIR;
 use crate::storage::fs::StorageError;
@@ -142,6 +143,11 @@ impl LogDirs {
             max_batch_bytes,
         };
         survey(name, path, log_dir, checkpoints.unwrap_or_default(), &options)
+    }
+
+    /// The cluster that a log directory is of, as the longest metadata log among the directories knows it.
+    pub fn image(&self, log_dir: usize) -> Option<&MetadataImage> {
+        self.topics_of(log_dir)?.image()
     }
 
     fn topics_of(&self, log_dir: usize) -> Option<&ClusterTopics> {
