@@ -303,7 +303,7 @@ pub fn finish_interrupted(log_dir: &Path) -> Result<Vec<Interrupted>, SwapError>
         let journal = Journal::read(&dir)?;
         let Some(journal) = journal else {
             // Nothing readable in a journal, or none yet: it never came to its second state.
-            if dir.file_name().is_some_and(is_ours_to_remove) {
+            if dir.file_name().is_some_and(is_ours_to_remove) && !dir.join(KEPT).exists() {
                 fs::remove_tree(&dir, Some(JOURNAL))?;
                 done.push(Interrupted::Removed(dir));
             }
@@ -331,8 +331,14 @@ pub fn finish_interrupted(log_dir: &Path) -> Result<Vec<Interrupted>, SwapError>
                 done.push(Interrupted::Finished(live));
             }
             (false, _) => {
-                fs::remove_tree(&dir, Some(JOURNAL))?;
-                done.push(Interrupted::Removed(dir));
+                // Only what a run has begun and not put in place. A directory that once was in place and has another
+                // name since (a broker set it aside, its topic was deleted) may hold the only copy.
+                let begun =
+                    [DirKind::Delete, DirKind::Stray].map(|kind| named(log_dir, &journal.partition, kind, &journal.id));
+                if begun.contains(&dir) && !dir.join(KEPT).exists() {
+                    fs::remove_tree(&dir, Some(JOURNAL))?;
+                    done.push(Interrupted::Removed(dir));
+                }
             }
         }
     }
@@ -429,6 +435,26 @@ mod tests {
         fs::write_at(&file, &second, b"new", 0).unwrap();
         fs::sync_file(&file, &second).unwrap();
         staging
+    }
+
+    /// A broker set the partition aside, with the journal in it and the originals: it is nobody's to remove.
+    #[test]
+    fn what_was_in_place_once_is_not_removed_under_another_name() {
+        for (name, with_originals) in [("orders-0.4711-stray", true), ("orders-0.4711-delete", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let staging = begun(dir.path());
+            let journal = std::fs::read(staging.dir().join(JOURNAL)).unwrap();
+            let begun = staging.dir().to_owned();
+            let renamed = dir.path().join(name);
+            std::fs::rename(dir.path().join("orders-0"), &renamed).unwrap();
+            std::fs::write(renamed.join(JOURNAL), journal).unwrap();
+            if with_originals {
+                std::fs::create_dir(renamed.join(KEPT)).unwrap();
+            }
+            let done = finish_interrupted(dir.path()).unwrap();
+            assert_eq!(done, [Interrupted::Removed(begun)], "{name}");
+            assert_eq!(contents(&renamed).unwrap(), ["sealed", "old"], "{name}");
+        }
     }
 
     #[test]

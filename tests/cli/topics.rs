@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use logdir::storage::lock::DirLock;
 use serde_json::Value;
 
-use super::support::{copied, fixture, logdir, run, state_of};
+use super::support::{copied, copy, fixture, logdir, run, state_of};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -463,4 +463,35 @@ fn adopt_refuses_what_cannot_be_right_and_says_what_to_do() {
         state.into_iter().filter(|(path, _)| !ignored(path)).collect::<Vec<_>>()
     };
     assert_eq!(unchanged(state_of(&data)), unchanged(before), "nothing was written by any of them");
+}
+
+#[test]
+fn a_name_that_is_no_topic_is_refused_before_anything_is_read() {
+    let (_temp, data) = copied("transactions/data");
+    let from = fixture("transactions/data/txn-a-0");
+    for name in ["../evil", "a/b", "..", "a b", "a b-1", ""] {
+        let args =
+            ["topics", "adopt", from.to_str().unwrap(), "--to", data.to_str().unwrap(), "--as", name, "--execute"];
+        let (code, _, stderr) = run(&args);
+        assert_eq!(code, 2, "{name:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_move_does_not_remove_what_it_does_not_take_along() {
+    let temp = tempfile::tempdir().unwrap();
+    let (_target, data) = copied("transactions/data");
+    for left in ["00000000000000000500.log.deleted", ".logdir-kept"] {
+        let source = temp.path().join("txn-a-0");
+        copy(&fixture("transactions/data/txn-a-0"), &source);
+        match left.ends_with(".deleted") {
+            true => std::fs::write(source.join(left), "records").unwrap(),
+            false => std::fs::create_dir(source.join(left)).unwrap(),
+        }
+        let args = ["topics", "adopt", source.to_str().unwrap(), "--to", data.to_str().unwrap(), "--move", "--execute"];
+        let (code, _, stderr) = run(&args);
+        assert!(code == 4 && stderr.contains("leave --move out") && stderr.contains(left), "{left}: {code} {stderr}");
+        assert!(source.join(left).exists());
+        std::fs::remove_dir_all(&source).unwrap();
+    }
 }

@@ -13,7 +13,7 @@ use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
 use crate::storage::adopt::{self, AdoptError, AdoptPlan, Existing, OpenTransactions, Remark, Wish};
 use crate::storage::lock::{self, DirLock};
-use crate::storage::names::PartitionDirName;
+use crate::storage::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, check_topic_name};
 use crate::storage::node::Node;
 use crate::storage::restore::Sharing;
 use crate::storage::swap::{self, Interrupted};
@@ -190,6 +190,24 @@ fn tend_interrupted(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A move removes its source: what it does not take along must not be there.
+fn refuse_leaving_behind(source: &Path) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(source).map_err(|error| storage_problem(&fs::StorageError::new(source, error)))?;
+    for entry in entries.flatten() {
+        let is_set_aside = matches!(
+            PartitionFile::parse(&entry.file_name()),
+            PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && file.state == FileState::Deleted
+        );
+        if is_set_aside || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let text = "is not adopted, and --move removes the directory it is in";
+            let hint = "adopt a copy: leave --move out, and remove the source when nothing in it is needed";
+            let problem = Problem::new("would_lose", text).path(entry.path()).outcome(Outcome::Refused);
+            return Err(problem.hint(hint).into());
+        }
+    }
+    Ok(())
+}
+
 fn plan_one(
     args: &AdoptArgs,
     path: &Path,
@@ -197,6 +215,9 @@ fn plan_one(
     taken: &mut BTreeSet<TopicPartition>,
 ) -> anyhow::Result<AdoptPlan> {
     let partition = becomes(args, path, node)?;
+    if args.moves {
+        refuse_leaving_behind(path)?;
+    }
     if !taken.insert(partition.clone()) {
         let text = format!("{}: another directory named before it becomes {partition} too", path.display());
         return Err(Problem::usage(text).hint("adopt them one by one, with --as").into());
@@ -239,6 +260,9 @@ fn becomes(args: &AdoptArgs, path: &Path, node: &Node) -> anyhow::Result<TopicPa
     };
     // "a-1" is partition 1 of "a", unless the cluster has a topic of that name.
     let with_number = PartitionDirName::parse(wanted.as_ref()).ok().map(|name| name.topic_partition);
+    let topic =
+        with_number.as_ref().filter(|_| node.topic(wanted).is_none()).map_or(wanted, |partition| &partition.topic);
+    check_topic_name(topic).map_err(|error| Problem::usage(format!("--as {wanted}: {error}")))?;
     match with_number {
         Some(partition) if node.topic(wanted).is_none() => {
             if args.paths.len() > 1 {

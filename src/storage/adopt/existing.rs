@@ -15,15 +15,23 @@ use crate::types::{Offset, Position};
 /// Bytes that are compared at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Whether a partition directory holds nothing that could be read: its logs are empty, or zeros as they are preallocated.
+/// Whether a partition directory holds nothing: its logs are empty, or zeros from end to end as they are preallocated. Zeros
+/// at the start alone are a lost write, with records behind them.
 pub(super) fn is_empty(dir: &Path) -> Result<bool, StorageError> {
     let partition = Partition::open(dir, Checkpoints::default())?;
     for segment in partition.segments() {
-        let mut start = [0; 17];
-        let file = File::open(&segment.log).map_err(|error| StorageError::new(&segment.log, error))?;
-        let read = file.read_at(&mut start, 0).map_err(|error| StorageError::new(&segment.log, error))?;
-        if start[..read].iter().any(|byte| *byte != 0) {
-            return Ok(false);
+        let error = |error| StorageError::new(&segment.log, error);
+        let file = File::open(&segment.log).map_err(error)?;
+        let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
+        loop {
+            let read = file.read_at(&mut piece, at).map_err(error)?;
+            if piece.iter().take(read).any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
         }
     }
     Ok(true)
@@ -80,4 +88,23 @@ fn same_batches(ours: &Path, theirs: &Path, len: u64) -> Result<bool, StorageErr
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_from_end_to_end_are_empty_and_zeros_in_front_are_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("orders-0");
+        std::fs::create_dir(&dir).unwrap();
+        let log = dir.join("00000000000000000000.log");
+        for (bytes, expected) in
+            [(vec![], true), (vec![0; 3 << 20], true), ([vec![0; 2 << 20], vec![1]].concat(), false)]
+        {
+            std::fs::write(&log, &bytes).unwrap();
+            assert_eq!(is_empty(&dir).unwrap(), expected, "{} bytes", bytes.len());
+        }
+    }
 }
