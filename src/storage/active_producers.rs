@@ -16,7 +16,8 @@ use crate::types::{Offset, ProducerId};
 pub fn active_producers(partition: &Partition, notices: &mut Vec<Notice>) -> Result<ProducerStates, StorageError> {
     let mut from = partition.log_start();
     let mut states = ProducerStates::new(from);
-    if let Some((offset, snapshot)) = newest_snapshot(partition, Offset::MAX, notices)? {
+    // One beyond the log end speaks of records that are gone; a broker drops it (`truncateAndReload`).
+    if let Some((offset, snapshot)) = newest_snapshot(partition, partition.log_end()?, notices)? {
         states = ProducerStates::from_snapshot(&snapshot, offset, 0, i64::MAX);
         from = offset;
     }

@@ -118,3 +118,50 @@ fn producers_of_a_partition_are_described() {
     let (code, _, _) = run(&["transactions", "describe-producers", "-d", &data(), "-t", "nowhere"]);
     assert_eq!(code, 3);
 }
+
+/// Of a producer that no id here has it is not known whether one elsewhere has it: a disk alone says nothing of the others.
+#[test]
+fn what_is_missing_or_damaged_is_not_taken_for_hanging() {
+    let then = "2026-11-22T13:06:00Z";
+    let verdicts = |dir: &str| -> (i32, Vec<Value>) {
+        let (code, found, _) = rows(&["list", "--by", "partition", "-d", dir, "--now", then]);
+        (code, found.iter().map(|row| row["verdict"].clone()).collect())
+    };
+    // A second disk, without the metadata log and without the coordinator's other partitions.
+    let (_temp, dir) = copied("transactions/data");
+    for name in ["__cluster_metadata-0", "__transaction_state-1", "__transaction_state-2"] {
+        std::fs::remove_dir_all(dir.join(name)).unwrap();
+    }
+    assert_eq!(verdicts(dir.to_str().unwrap()), (0, vec!["unknown".into(); 2]));
+    // Records of the coordinator that cannot be read.
+    let (_temp, dir) = copied("transactions/data");
+    let log = dir.join("__transaction_state-2/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let len = bytes.len();
+    for at in (0..len).step_by(40) {
+        bytes[at] ^= 0x55;
+    }
+    std::fs::write(&log, bytes).unwrap();
+    assert_eq!(verdicts(dir.to_str().unwrap()), (1, vec!["unknown".into(); 2]));
+    let (code, _, stderr) = run(&["transactions", "describe", "tx-hang", "-d", dir.to_str().unwrap()]);
+    assert!(code == 3 && stderr.contains("where records cannot be read"), "{code} {stderr}");
+}
+
+#[test]
+fn a_snapshot_beyond_the_log_end_is_not_believed() {
+    let (_temp, dir) = copied("transactions/data");
+    let logs = std::fs::read_dir(dir.join("txn-a-0")).unwrap().flatten().map(|entry| entry.path());
+    let last = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max().unwrap();
+    std::fs::write(last, b"").unwrap();
+    let (_, open, _) = rows(&["list", "--by", "partition", "-d", dir.to_str().unwrap(), "-t", "txn-a"]);
+    for row in &open {
+        assert!(row["records"].as_i64().unwrap() > 0 && row["first_offset"].as_i64().unwrap() < 97, "{row}");
+    }
+}
+
+#[test]
+fn a_pattern_matches_ids_from_end_to_end() {
+    let count = |pattern: &str| rows(&["list", "-d", &data(), "--transactional-id-pattern", pattern]).1.len();
+    assert_eq!((count("tx|tx-0"), count("tx-0|tx"), count("x-0")), (1, 1, 0));
+    assert_eq!(run(&["transactions", "list", "-d", &data(), "--transactional-id-pattern", "("]).0, 2);
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, TopicArg, now_ms};
 use crate::cli::consume::storage_problem;
 use crate::cli::range::{self, Partitions};
@@ -61,7 +62,8 @@ pub struct Books {
     pub paths: Vec<PathBuf>,
     /// What `__transaction_state` says.
     pub coordinator: TransactionCoordinator,
-    /// Partitions that `__transaction_state` has.
+    /// Partitions that `__transaction_state` has, as the cluster's metadata knows; directories alone do not tell what is
+    /// elsewhere.
     pub count: Option<PartitionCount>,
     /// The broker that leads each of them, or holds it.
     brokers: BTreeMap<i32, i32>,
@@ -106,6 +108,11 @@ impl Books {
         Ok(books)
     }
 
+    /// How a run ends because of what was read: damage was met.
+    pub fn outcome(&self) -> Outcome {
+        if self.coordinator.damaged().is_empty() { Outcome::Done } else { Outcome::Findings }
+    }
+
     /// Where the coordinator's partitions are, from the cluster's metadata or the directories alone.
     fn place(&mut self, ui: &mut Ui) {
         let topic = CoordinatorTopic::Transaction.topic();
@@ -117,9 +124,6 @@ impl Books {
                 }
             }
         }
-        let numbers = self.coordinator.partitions();
-        let without_gap = numbers.iter().zip(0..).all(|(number, expected)| *number == expected);
-        self.count = u32::try_from(numbers.len()).ok().filter(|_| without_gap).and_then(PartitionCount::new);
         for path in &self.paths {
             match metadata_image(path) {
                 Ok(None) => {}
@@ -153,25 +157,34 @@ impl Books {
         Ok(found)
     }
 
-    /// The transactions that are open in the wanted partitions, in the order of partitions and offsets.
-    pub fn open_transactions(&self, scope: &TxnScope, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Vec<Open>> {
+    /// The transactions that are open in the wanted partitions, in the order of partitions and offsets; and how the run
+    /// ends where a partition could not be read.
+    pub fn open_transactions(
+        &self,
+        scope: &TxnScope,
+        global: &GlobalArgs,
+        ui: &mut Ui,
+    ) -> anyhow::Result<(Vec<Open>, Outcome)> {
         let partitions = self.partitions(scope, ui)?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(global.threads().get()).build()?;
         let now_ms = scope.now_ms();
         type Found = Result<(Vec<Open>, Vec<Notice>), StorageError>;
         let found: Vec<Found> =
             pool.install(|| partitions.par_iter().map(|(_, partition)| self.open_in(partition, now_ms)).collect());
-        let mut all = Vec::new();
+        let (mut all, mut outcome) = (Vec::new(), Outcome::Done);
         for of_partition in found {
             match of_partition {
                 Ok((open, notices)) => {
                     all.extend(open);
                     say(notices, ui);
                 }
-                Err(error) => ui.error(storage_problem(&error)),
+                Err(error) => {
+                    outcome |= Outcome::Failed;
+                    ui.error(storage_problem(&error));
+                }
             }
         }
-        Ok(all)
+        Ok((all, outcome))
     }
 
     fn open_in(&self, partition: &Partition, now_ms: TimestampMs) -> Result<(Vec<Open>, Vec<Notice>), StorageError> {

@@ -31,8 +31,8 @@ pub struct DescribeArgs {
 pub fn run(args: &DescribeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let books = Books::open(global, ui)?;
     let now_ms = args.scope.now_ms();
-    let open = books.open_transactions(&args.scope, global, ui)?;
-    let mut outcome = Outcome::Done;
+    let (open, mut outcome) = books.open_transactions(&args.scope, global, ui)?;
+    outcome |= books.outcome();
     let mut kafka_rows = Vec::new();
     for (number, id) in args.ids.iter().chain(&args.transactional_id).enumerate() {
         let Some(known) = books.coordinator.id(id) else {
@@ -115,6 +115,11 @@ fn unknown(id: &str, books: &Books) -> Problem {
         return problem.hint("no __transaction_state is in these directories; name all brokers' with -d");
     };
     let number = partition_for_id(id, count);
+    if books.coordinator.damaged().contains(&number) {
+        return problem.hint(format!(
+            "it would stand in __transaction_state-{number}, where records cannot be read; see: logdir verify"
+        ));
+    }
     if books.coordinator.partitions().contains(&number) {
         return problem.hint(format!(
             "it would stand in __transaction_state-{number}, which is here: it was never used, or has expired; list \

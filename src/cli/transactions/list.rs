@@ -34,7 +34,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "STATE", value_parser = status, value_delimiter = ',')]
     state: Vec<TransactionStatus>,
     /// Only transactional ids that match from end to end
-    #[arg(long, value_name = "RE")]
+    #[arg(long, value_name = "RE", value_parser = whole_pattern)]
     transactional_id_pattern: Option<Regex>,
     /// Only transactions that run for longer than this many ms
     #[arg(long, value_name = "MS", allow_negative_numbers = true)]
@@ -46,6 +46,12 @@ pub struct ListArgs {
     scope: TxnScope,
 }
 
+/// As Java's `matches` has it: from end to end.
+fn whole_pattern(text: &str) -> Result<Regex, regex::Error> {
+    // By itself first, so that an error speaks of what was given.
+    Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$")))
+}
+
 impl ListArgs {
     fn holds(&self, id: &str, known: Option<&TransactionalId>, now_ms: i64) -> bool {
         let by_state = |known: &TransactionalId| self.state.is_empty() || self.state.contains(&known.state.status);
@@ -55,11 +61,7 @@ impl ListArgs {
             }
             _ => true,
         };
-        // As Java's `matches` has it: from end to end.
-        let by_pattern = self
-            .transactional_id_pattern
-            .as_ref()
-            .is_none_or(|pattern| pattern.find_iter(id).any(|found| found.range() == (0..id.len())));
+        let by_pattern = self.transactional_id_pattern.as_ref().is_none_or(|pattern| pattern.is_match(id));
         by_pattern
             && match known {
                 Some(known) => by_state(known) && by_duration(known),
@@ -73,13 +75,13 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<
     let books = Books::open(global, ui)?;
     let now_ms = args.scope.now_ms();
     if args.by == By::Partition {
-        let mut open = books.open_transactions(&args.scope, global, ui)?;
+        let (mut open, outcome) = books.open_transactions(&args.scope, global, ui)?;
         open.retain(|open| {
             let id = open.transactional_id.as_deref().unwrap_or_default();
             args.holds(id, books.coordinator.id(id), now_ms)
         });
         print_open(&open, &books, now_ms, args.no_header, global, ui);
-        return Ok(Outcome::Done);
+        return Ok(outcome | books.outcome());
     }
     let in_scope = |known: &TransactionalId| {
         let all = args.scope.topic.is_empty() && args.scope.partition.is_none();
@@ -118,7 +120,7 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<
         }
     }
     say_missing(&books, ui);
-    Ok(Outcome::Done)
+    Ok(books.outcome())
 }
 
 /// Find transactions that nobody will end, and those past their timeout
@@ -147,7 +149,7 @@ pub fn find_hanging(args: &HangingArgs, global: &GlobalArgs, ui: &mut Ui) -> any
     let now_ms = args.scope.now_ms();
     let as_kafka = global.output() == Some(OutputFormat::Kafka);
     let minutes = args.max_transaction_timeout.or(as_kafka.then_some(KAFKA_MINUTES));
-    let mut found = books.open_transactions(&args.scope, global, ui)?;
+    let (mut found, outcome) = books.open_transactions(&args.scope, global, ui)?;
     let unsure = found.iter().filter(|open| open.verdict == Verdict::Unknown).count();
     found.retain(|open| {
         let is_old = minutes.is_none_or(|minutes| now_ms - open.last_timestamp_ms > i64::from(minutes) * 60_000);
@@ -159,7 +161,8 @@ pub fn find_hanging(args: &HangingArgs, global: &GlobalArgs, ui: &mut Ui) -> any
         ui.note(&format!("{unsure} open transactions cannot be judged: their part of __transaction_state is missing"));
     }
     say_missing(&books, ui);
-    Ok(if found.is_empty() { Outcome::Done } else { Outcome::Findings })
+    let found = if found.is_empty() { Outcome::Done } else { Outcome::Findings };
+    Ok(found | outcome | books.outcome())
 }
 
 fn print_open(open: &[Open], books: &Books, now_ms: i64, no_header: bool, global: &GlobalArgs, ui: &mut Ui) {
@@ -217,6 +220,10 @@ pub fn say_missing(books: &Books, ui: &mut Ui) {
     let Some(count) = books.count else {
         if there.is_empty() {
             ui.note("no partition of __transaction_state is in these directories: transactional ids are not known");
+        } else {
+            ui.note(
+                "without __cluster_metadata-0 it is not known how many partitions __transaction_state has elsewhere",
+            );
         }
         return;
     };

@@ -94,12 +94,14 @@ fn reach(partition: &Partition) -> Result<(i32, Offset), StorageError> {
 
 /// Visits every record of `partition` that counts, in the order in which it takes effect.
 ///
-/// What cannot be read is passed over, with a word in `notices`: a broker would fail to load the partition there.
+/// What cannot be read is passed over, with a word in `notices`: a broker would fail to load the partition there. Answers
+/// whether every record was read.
 pub fn replay(
     partition: &Partition,
     notices: &mut Vec<Notice>,
     visit: &mut dyn FnMut(Applied<'_>),
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
+    let mut is_whole = true;
     let mut reader = LogReader::new(partition, Depth::Crc, MAX_BATCH_BYTES as u64);
     reader.seek(partition.log_start())?;
     let mut decompressor = Decompressor::default();
@@ -110,12 +112,14 @@ pub fn replay(
             ReadStep::Gone { .. } => {}
             ReadStep::Damage { segment, damage } => {
                 let log = partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
+                is_whole = false;
                 let said = format!("position {}: {}; records are missing", damage.position, damage.reason);
                 notices.push(Notice::new(log, said));
             }
             ReadStep::Entry { segment, entry } => {
                 if let Err(error) = apply(&entry.frame, partition.log_start(), &mut decompressor, &mut held, visit) {
                     let log = partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
+                    is_whole = false;
                     let said = format!("batch at position {}: {error}; records are missing", entry.position);
                     notices.push(Notice::new(log, said));
                 }
@@ -123,7 +127,7 @@ pub fn replay(
         }
     }
     notices.append(&mut reader.take_notices());
-    Ok(())
+    Ok(is_whole)
 }
 
 fn apply(

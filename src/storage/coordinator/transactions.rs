@@ -33,6 +33,8 @@ pub struct TransactionCoordinator {
     ids: BTreeMap<String, TransactionalId>,
     by_producer: HashMap<ProducerId, String>,
     partitions: BTreeSet<i32>,
+    /// Those of them in which records could not be read.
+    damaged: BTreeSet<i32>,
 }
 
 /// What a partition's log says of a transaction that no marker has ended.
@@ -101,7 +103,7 @@ impl Verdict {
             Verdict::Hanging(Hanging::NotInTransaction) => {
                 "the coordinator's transaction does not hold this partition: no marker will ever come"
             }
-            Verdict::Unknown => "the partition of __transaction_state that would tell is not in these directories",
+            Verdict::Unknown => "the partition of __transaction_state that would tell is missing or damaged",
         }
     }
 }
@@ -114,11 +116,14 @@ impl TransactionCoordinator {
         for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, notices)? {
             coordinator.partitions.insert(number);
             let mut said = Vec::new();
-            replay(&partition, notices, &mut |record| {
+            let is_whole = replay(&partition, notices, &mut |record| {
                 if let Err(error) = coordinator.apply(number, record) {
                     said.push(Notice::new(partition.dir(), format!("record at offset {}: {error}", record.offset)));
                 }
             })?;
+            if !is_whole || !said.is_empty() {
+                coordinator.damaged.insert(number);
+            }
             notices.append(&mut said);
         }
         coordinator.by_producer = coordinator.producers();
@@ -176,9 +181,15 @@ impl TransactionCoordinator {
         &self.partitions
     }
 
-    /// Whether all of `count` partitions were read.
+    /// Partitions in which records could not be read: what their ids came to is not certain.
+    pub fn damaged(&self) -> &BTreeSet<i32> {
+        &self.damaged
+    }
+
+    /// Whether all of `count` partitions were read, to the last record.
     pub fn is_whole(&self, count: PartitionCount) -> bool {
-        (0..count.get()).all(|number| i32::try_from(number).is_ok_and(|number| self.partitions.contains(&number)))
+        let is_read = |number: &i32| self.partitions.contains(number) && !self.damaged.contains(number);
+        (0..count.get()).all(|number| i32::try_from(number).is_ok_and(|number| is_read(&number)))
     }
 
     /// The partition of `__transaction_state` that a transactional id belongs to (`TransactionStateManager.partitionFor`).
@@ -194,6 +205,9 @@ impl TransactionCoordinator {
             return if is_whole { Verdict::Hanging(Hanging::NoProducer) } else { Verdict::Unknown };
         };
         let state = &known.state;
+        if !state.holds(&open.partition) && self.damaged.contains(&known.coordinator_partition) {
+            return Verdict::Unknown;
+        }
         if !state.holds(&open.partition) {
             return Verdict::Hanging(Hanging::NotInTransaction);
         }
