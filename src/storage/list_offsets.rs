@@ -15,6 +15,7 @@
 
 use std::io;
 
+use super::file_source::FileSource;
 use super::fs::StorageError;
 use super::index;
 use super::index::offset::OffsetIndex;
@@ -24,7 +25,7 @@ use super::names::SegmentFileKind;
 use super::partition::{Notice, Partition, Segment, open_scanner, present, seek_if_true};
 use super::transactions::Transactions;
 use crate::batch::Decompressor;
-use crate::batch::scan::{Depth, Step};
+use crate::batch::scan::{Depth, Scanner, Step};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampMs};
 
 /// Which offset is asked for (`OffsetSpec`).
@@ -294,15 +295,7 @@ impl Partition {
             usable.then(|| index.lookup(target_ms).offset)
         });
         let floor = floor.flatten().unwrap_or(segment.base).max(from);
-        let mut scanner = match open_scanner(segment, Depth::Crc) {
-            Ok(scanner) => scanner,
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(io::Error::other(error)),
-        };
-        if let Ok(Some(bytes)) = segment.offset_index() {
-            let index = OffsetIndex::from_file(segment.base, &bytes);
-            seek_if_true(&mut scanner, index.lookup(floor), segment)?;
-        }
+        let Some(mut scanner) = scanner_at(segment, floor)? else { return Ok(None) };
         loop {
             match scanner.next()? {
                 Step::Entry(entry) => {
@@ -324,6 +317,20 @@ impl Partition {
             }
         }
     }
+}
+
+/// At the entry of the offset index for `offset`, where that is true; `None` when the segment is gone.
+fn scanner_at(segment: &Segment, offset: Offset) -> io::Result<Option<Scanner<FileSource>>> {
+    let mut scanner = match open_scanner(segment, Depth::Crc) {
+        Ok(scanner) => scanner,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    if let Ok(Some(bytes)) = segment.offset_index() {
+        let index = OffsetIndex::from_file(segment.base, &bytes);
+        seek_if_true(&mut scanner, index.lookup(offset), segment)?;
+    }
+    Ok(Some(scanner))
 }
 
 /// What `ask` says of the time index; `None` when there is none that can be read.
@@ -363,15 +370,7 @@ fn first_with(
     near: Offset,
     decompressor: &mut Decompressor,
 ) -> io::Result<Option<Option<Found>>> {
-    let mut scanner = match open_scanner(segment, Depth::Crc) {
-        Ok(scanner) => scanner,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(io::Error::other(error)),
-    };
-    if let Ok(Some(bytes)) = segment.offset_index() {
-        let index = OffsetIndex::from_file(segment.base, &bytes);
-        seek_if_true(&mut scanner, index.lookup(near), segment)?;
-    }
+    let Some(mut scanner) = scanner_at(segment, near)? else { return Ok(None) };
     loop {
         match scanner.next()? {
             Step::Entry(entry) if entry.frame.max_timestamp_ms() == timestamp => {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Applied, partitions, replay};
-use crate::partitioner::{PartitionCount, partition_for_id};
+use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::transaction::{TransactionState, TransactionStatus};
 use crate::schema::coordinator::{self, CoordinatorTopic, CoordinatorValue};
 use crate::schema::message::Value;
@@ -190,11 +190,6 @@ impl TransactionCoordinator {
     pub fn is_whole(&self, count: PartitionCount) -> bool {
         let is_read = |number: &i32| self.partitions.contains(number) && !self.damaged.contains(number);
         (0..count.get()).all(|number| i32::try_from(number).is_ok_and(|number| is_read(&number)))
-    }
-
-    /// The partition of `__transaction_state` that a transactional id belongs to (`TransactionStateManager.partitionFor`).
-    pub fn partition_for(id: &str, count: PartitionCount) -> i32 {
-        partition_for_id(id, count)
     }
 
     /// What will become of a transaction that is open in a partition, at the time `now_ms`. `count` is the number of
