@@ -210,3 +210,68 @@ fn garbage_behind_a_log_is_damage_and_no_torn_batch() {
         }
     }
 }
+
+/// A sparse file: what it has, and where it was asked for bytes.
+struct Sparse {
+    bytes: Vec<u8>,
+    len: u64,
+    asked: u64,
+    zeros: Vec<u8>,
+}
+
+impl logdir::batch::scan::Source for Sparse {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn window(&mut self, position: u64, want: usize) -> std::io::Result<&[u8]> {
+        self.asked += 1;
+        let left = usize::try_from(self.len.saturating_sub(position)).unwrap_or(usize::MAX);
+        let at = usize::try_from(position).unwrap();
+        // The last of `bytes` are zeros as well: a window is as long as it is asked to be.
+        self.zeros.resize(self.zeros.len().max(want.min(left)), 0);
+        Ok(match self.bytes.get(at..).filter(|rest: &&[u8]| <[u8]>::len(rest) >= want) {
+            Some(rest) => rest,
+            None => &self.zeros[..want.min(left)],
+        })
+    }
+
+    fn skip_hole(&mut self, position: u64) -> std::io::Result<u64> {
+        Ok(if position < self.bytes.len() as u64 { position } else { self.len })
+    }
+}
+
+/// A preallocated log of a broker that was killed, with and without a torn batch in front of the zeros: what is a hole
+/// is not read, however long it is.
+#[test]
+fn a_hole_to_the_end_is_told_from_its_first_bytes() {
+    for segment in segments() {
+        for cut in [0, 30] {
+            let mut bytes = segment.bytes[..segment.bytes.len() - cut].to_vec();
+            if cut > 0 {
+                // Values of zeros would be whole again.
+                *bytes.last_mut().unwrap() ^= 0x55;
+            }
+            // What the source has ends in zeros of its own, as the last block of a file does.
+            bytes.resize(bytes.len().next_multiple_of(4096) + (128 << 10), 0);
+            let len = 1 << 40;
+            let source = Sparse { bytes, len, asked: 0, zeros: Vec::new() };
+            let options = ScanOptions { base_offset: Some(segment.base), ..ScanOptions::default() };
+            let mut scanner = Scanner::new(source, Position::ZERO, options);
+            let (mut entries, mut damaged) = (0, 0);
+            let tail = loop {
+                match scanner.next().unwrap() {
+                    Step::Entry(_) => entries += 1,
+                    Step::Damage(_) => damaged += 1,
+                    Step::End(_, tail) => break tail,
+                }
+            };
+            let name = segment.path.display();
+            assert_eq!(entries, segment.entries.len() - usize::from(cut > 0), "{name} cut by {cut}");
+            assert_eq!(damaged, usize::from(cut > 0), "{name} cut by {cut}");
+            assert!(cut > 0 || matches!(tail, Tail::Zeros { .. }), "{name}: {tail:?}");
+            let asked = scanner.source().asked;
+            assert!(asked < 1_000, "{name} cut by {cut}: {asked} reads");
+        }
+    }
+}

@@ -33,6 +33,12 @@ pub trait Source {
 
     /// The bytes from `position` on: at least `want` of them, fewer only where the source ends.
     fn window(&mut self, position: u64, want: usize) -> io::Result<&[u8]>;
+
+    /// The first position from `position` on that may hold something else than zero, as far as that is known without
+    /// reading: the end where nothing does.
+    fn skip_hole(&mut self, position: u64) -> io::Result<u64> {
+        Ok(position)
+    }
 }
 
 impl Source for &[u8] {
@@ -208,6 +214,15 @@ pub struct Scanner<S> {
 const CHEAP_CANDIDATE: u64 = 4 << 10;
 /// How much the search looks at in one go.
 const SEARCH_WINDOW: usize = 64 << 10;
+/// Bytes looked at together for something that is not zero.
+const ZERO_BLOCK: usize = 4 << 10;
+
+/// Length of the blocks of zeros that `bytes` begins with. In blocks: a comparison that may stop at any byte is not
+/// vectorised.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    let is_zero = |block: &&[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    bytes.chunks(ZERO_BLOCK).take_while(is_zero).map(<[u8]>::len).sum()
+}
 
 enum Verdict {
     Sound { len: usize, doubt: Option<Doubt> },
@@ -480,14 +495,16 @@ impl<S: Source> Scanner<S> {
     fn only_zeros_from(&mut self, at: u64) -> io::Result<bool> {
         let mut from = at;
         loop {
-            let window = self.source.window(from, SEARCH_WINDOW)?;
+            // Most times the first bytes tell; a file that was preallocated is a hole to its end.
+            let window = self.source.window(from, PREFIX_LEN)?;
             if window.is_empty() {
                 return Ok(true);
             }
-            if window.iter().any(|byte| *byte != 0) {
+            let len = window.len();
+            if leading_zeros(window) < len {
                 return Ok(false);
             }
-            from += window.len() as u64;
+            from = self.source.skip_hole(from + len as u64)?;
         }
     }
 
@@ -575,6 +592,14 @@ impl<S: Source> Scanner<S> {
                 return Ok(None);
             }
             let whole_headers = at + window.len() as u64 >= total;
+            let (len, zeros) = (window.len(), leading_zeros(window));
+            if zeros >= ZERO_BLOCK {
+                // No entry has its length field among zeros.
+                let behind = at + zeros as u64;
+                let behind = if zeros == len { self.source.skip_hole(behind)? } else { behind };
+                at = behind - (ENTRY_OVERHEAD as u64 - 1);
+                continue;
+            }
             let mut candidate = None;
             for start in memchr3_iter(0, 1, 2, &window[PREFIX_LEN - 1..]) {
                 let position = at + start as u64;
@@ -602,7 +627,7 @@ impl<S: Source> Scanner<S> {
                     at = position + 1;
                 }
                 None if whole_headers => return Ok(None),
-                None => at += (window.len() - (HEADER_LEN - 1)) as u64,
+                None => at += (len - (HEADER_LEN - 1)) as u64,
             }
         }
     }

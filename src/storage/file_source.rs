@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::SeekFrom;
+
 use crate::batch::scan::Source;
 
 /// Bytes read at once: large enough for the kernel's read-ahead, small enough to stay in the L2 cache.
@@ -109,6 +111,16 @@ impl Source for FileSource {
         }
         Ok(self.cached(position, 0).unwrap_or_default())
     }
+
+    fn skip_hole(&mut self, position: u64) -> io::Result<u64> {
+        match rustix::fs::seek(&self.file, SeekFrom::Data(position)) {
+            Ok(data) => Ok(data.clamp(position, self.len.max(position))),
+            // No data up to the end of the file.
+            Err(rustix::io::Errno::NXIO) => Ok(self.len.max(position)),
+            // A file system that does not tell.
+            Err(_) => Ok(position),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +143,22 @@ mod tests {
             assert_eq!(window, &bytes[position..position + window.len()], "{position}+{want}");
         }
         assert!(source.window(200_000, 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn holes_are_jumped_over_up_to_the_next_data_or_the_end() {
+        let file = file_of(&[7; 10_000]);
+        file.set_len(64 << 20).unwrap();
+        file.write_all_at(&[1], 40 << 20).unwrap();
+        let mut source = FileSource::new(file.try_clone().unwrap()).unwrap();
+        assert_eq!(source.skip_hole(5_000).unwrap(), 5_000);
+        let next = source.skip_hole(1 << 20).unwrap();
+        assert!((1 << 20..=40 << 20).contains(&next), "{next}");
+        let behind = source.skip_hole((40 << 20) + 1).unwrap();
+        assert!(((40 << 20) + 1..=64 << 20).contains(&behind), "{behind}");
+        assert_eq!(source.skip_hole(64 << 20).unwrap(), 64 << 20);
+        let mut short = FileSource::up_to(file, 20 << 20).unwrap();
+        assert!(short.skip_hole(1 << 20).unwrap() <= 20 << 20);
     }
 
     #[test]
