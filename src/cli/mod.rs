@@ -13,6 +13,7 @@ pub mod filter;
 pub mod input;
 pub mod json_row;
 pub mod kafka_table;
+mod live;
 pub mod log_dirs;
 pub mod man;
 pub mod message;
@@ -112,6 +113,7 @@ pub fn run(args: Vec<OsString>) -> u8 {
         return ui.finish(Outcome::Usage).exit_code();
     };
     say_sources(&cli.global, &mut ui);
+    live::warn(command, &cli.global, &mut ui);
     let outcome = dispatch(command, &cli.global, &mut ui).unwrap_or_else(|error| {
         let problem = Problem::of(&error);
         let outcome = problem.ends_with();

@@ -1,6 +1,8 @@
 //! What every command does the same way.
 
-use super::support::{logdir, run};
+use std::io::BufRead;
+
+use super::support::{copied, logdir, run};
 
 #[test]
 fn no_command_prints_the_short_help_on_stdout_and_exits_2() {
@@ -141,4 +143,61 @@ fn settings_come_from_the_environment_unless_an_option_says_otherwise() {
     assert_eq!(logdir(&args).output().unwrap().status.code(), Some(3));
     let verbose = stderr(logdir(&["completions", "fish", "-v"]).env("LOGDIR_THREADS", "3"));
     assert_eq!(verbose, "from the environment: LOGDIR_THREADS=3\n");
+}
+
+/// A broker's kind of lock, held by perl, as a JVM holds it.
+struct Broker(std::process::Child);
+
+impl Broker {
+    /// `None` where there is no perl.
+    fn on(dir: &std::path::Path) -> Option<Broker> {
+        let script = "use Fcntl; open(F, '+>', $ARGV[0]) or die; my $l = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); \
+                      fcntl(F, F_SETLK, $l) or die; $| = 1; print \"held\\n\"; sleep 60";
+        let mut command = std::process::Command::new("perl");
+        let mut child =
+            command.args(["-e", script]).arg(dir.join(".lock")).stdout(std::process::Stdio::piped()).spawn().ok()?;
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n");
+        Some(Broker(child))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn readers_warn_once_of_a_running_broker() {
+    let (_temp, dir) = copied("codecs/data");
+    let path = |below: &str| dir.join(below).display().to_string();
+    let (whole, partition) = (path(""), path("edge-0"));
+    let readers: [&[&str]; 10] = [
+        &["consume", &partition, "-c", "1"],
+        &["dump-segment", &partition, "-c", "1"],
+        &["verify-index", &partition],
+        &["verify", &partition],
+        &["log-dirs", &whole, "-t", "edge"],
+        &["offsets", &partition],
+        &["metadata", "tree", &whole],
+        &["topics", "list", "-d", &whole],
+        &["topics", "describe", "-d", &whole, "-t", "edge"],
+        &["transactions", "list", "-d", &whole],
+    ];
+    let warned = |args: &[&str]| run(args).2.matches("is open in a running process, perl (pid ").count();
+    for args in readers {
+        assert_eq!(warned(args), 0, "{args:?}");
+    }
+    let Some(broker) = Broker::on(&dir) else {
+        eprintln!("skipped: no perl to hold a broker's lock");
+        return;
+    };
+    for args in readers {
+        assert_eq!(warned(args), 1, "{args:?}: {}", run(args).2);
+        assert_eq!(warned(&[args, &["-qq"]].concat()), 0, "{args:?}");
+    }
+    drop(broker);
 }

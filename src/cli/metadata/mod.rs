@@ -54,6 +54,18 @@ pub struct SourceArgs {
     pub show_secrets: bool,
 }
 
+/// What the command line names to be read.
+pub(in crate::cli) fn paths(args: &MetadataArgs) -> Vec<PathBuf> {
+    let source = match &args.verb {
+        Verb::Tree(args) => &args.source,
+        Verb::Get(args) => &args.source,
+        Verb::Find(args) => &args.source,
+        Verb::Diff(args) => &args.source,
+        Verb::Log(args) => &args.source,
+    };
+    source.path.iter().cloned().collect()
+}
+
 impl SourceArgs {
     fn secrets(&self) -> Secrets {
         if self.show_secrets { Secrets::Shown } else { Secrets::Hidden }

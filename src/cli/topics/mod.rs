@@ -41,6 +41,11 @@ pub enum Verb {
     Adopt(Box<adopt::AdoptArgs>),
 }
 
+/// Whether the verb changes nothing.
+pub(in crate::cli) const fn only_reads(args: &TopicsArgs) -> bool {
+    matches!(args.verb, Verb::List(_) | Verb::Describe(_))
+}
+
 /// Does it.
 pub fn run(args: &TopicsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     match &args.verb {
