@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -145,8 +146,12 @@ impl GlobalArgs {
         self.properties.as_deref().map_or(Ok(BTreeMap::new()), read_properties)
     }
 
-    /// The log directories the options, the environment or the current directory name, in that order.
+    /// The log directories the options, the environment or the current directory name, in that order; each once.
     pub fn log_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(each_once(self.named_dirs()?))
+    }
+
+    fn named_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
         if !self.dir.is_empty() {
             return Ok(self.dir.clone());
         }
@@ -164,6 +169,19 @@ impl GlobalArgs {
             .hint("name it with -d DIR, -F server.properties or $LOGDIR_DIR, or give a path")
             .into())
     }
+}
+
+/// Without the directories that are named a second time, by whatever path.
+pub fn each_once(dirs: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = std::collections::HashSet::new();
+    let is_first = |dir: &PathBuf| match fs::metadata(dir) {
+        Ok(metadata) => seen.insert((metadata.dev(), metadata.ino())),
+        // Whoever opens it says what is wrong.
+        Err(_) => true,
+    };
+    let mut dirs = dirs;
+    dirs.retain(is_first);
+    dirs
 }
 
 fn split_dirs(list: &[u8]) -> Vec<PathBuf> {
@@ -245,6 +263,17 @@ mod tests {
             let read = log_dirs_of_properties(&file).ok();
             assert_eq!(read, expected.map(|dirs| dirs.iter().map(PathBuf::from).collect()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_directory_named_twice_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir(&a).unwrap();
+        std::os::unix::fs::symlink(&a, &b).unwrap();
+        let (again, gone) = (a.join("../a/"), dir.path().join("gone"));
+        let dirs = each_once(vec![a.clone(), gone.clone(), b, again, dir.path().to_owned()]);
+        assert_eq!(dirs, [a, gone, dir.path().to_owned()]);
     }
 
     #[test]

@@ -99,21 +99,57 @@ pub fn contradictions<'a>(
     contradictions
 }
 
-/// Which broker each log directory belongs to, by their node ids: numbers from 0, in the order of the directories.
+/// What `meta.properties` says of the broker that a log directory belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// `cluster.id`.
+    pub cluster: Option<&'a str>,
+    /// `node.id`, or `broker.id` of version 0.
+    pub node: Option<i32>,
+}
+
+impl<'a> Identity<'a> {
+    /// Of a log directory; nothing where it has no such file.
+    pub fn of(meta: Option<&'a MetaProperties>) -> Identity<'a> {
+        Identity { cluster: meta.and_then(MetaProperties::cluster_id), node: meta.and_then(MetaProperties::node_id) }
+    }
+}
+
+/// Which broker each log directory belongs to, by cluster and node: numbers from 0, in the order of the directories.
 ///
-/// A directory that names no node belongs to the only broker there is, else to one of its own with all such.
-pub fn brokers(node_ids: &[Option<i32>]) -> Vec<usize> {
-    let mut known: Vec<Option<i32>> = Vec::new();
-    for id in node_ids.iter().filter(|id| id.is_some()) {
-        if !known.contains(id) {
-            known.push(*id);
+/// Where a directory does not name one of the two, it belongs to the only broker that fits what it names, else to one of
+/// its own with all that say the same.
+pub fn brokers(identities: &[Identity<'_>]) -> Vec<usize> {
+    let mut known: Vec<Identity<'_>> = Vec::new();
+    for identity in identities.iter().filter(|it| it.cluster.is_some() && it.node.is_some()) {
+        if !known.contains(identity) {
+            known.push(*identity);
         }
     }
-    let of = |id: &Option<i32>| match known.len() {
-        0 | 1 => 0,
-        _ => known.iter().position(|known| known == id).unwrap_or(known.len()),
-    };
-    node_ids.iter().map(of).collect()
+    let mut numbers = Vec::with_capacity(identities.len());
+    for identity in identities {
+        let fits = |broker: &Identity<'_>| {
+            identity.cluster.is_none_or(|id| broker.cluster.is_none_or(|of| of == id))
+                && identity.node.is_none_or(|id| broker.node.is_none_or(|of| of == id))
+        };
+        let mut fitting = known.iter().enumerate().filter(|(_, broker)| fits(broker)).map(|(number, _)| number);
+        let number = match (fitting.next(), fitting.next()) {
+            (Some(only), None) => only,
+            _ => known.iter().position(|broker| broker == identity).unwrap_or_else(|| {
+                known.push(*identity);
+                known.len() - 1
+            }),
+        };
+        numbers.push(number);
+    }
+    // In the order of the directories, whoever was known first.
+    let mut order: Vec<usize> = Vec::new();
+    for number in &numbers {
+        if !order.contains(number) {
+            order.push(*number);
+        }
+    }
+    numbers.iter().map(|number| order.iter().position(|it| it == number).unwrap_or(0)).collect()
 }
 
 /// The first hundred ids stand for something else (`DirectoryId.reserved`).
@@ -154,15 +190,25 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_without_a_node_joins_the_only_broker() {
-        let cases: [(&[Option<i32>], &[usize]); 4] = [
-            (&[None, None], &[0, 0]),
-            (&[None, Some(5), Some(5)], &[0, 0, 0]),
-            (&[Some(1), Some(2), Some(1)], &[0, 1, 0]),
-            (&[Some(1), None, Some(2), None], &[0, 2, 1, 2]),
+    fn brokers_are_told_apart_by_cluster_and_node() {
+        let both = |cluster, node| Identity { cluster: Some(cluster), node: Some(node) };
+        let (nothing, node) =
+            (Identity { cluster: None, node: None }, |node| Identity { cluster: None, node: Some(node) });
+        let of = |cluster| Identity { cluster: Some(cluster), node: None };
+        let cases: [(&[Identity<'_>], &[usize]); 8] = [
+            (&[nothing, nothing], &[0, 0]),
+            (&[nothing, both("x", 5), both("x", 5)], &[0, 0, 0]),
+            (&[both("x", 1), both("x", 2), both("x", 1)], &[0, 1, 0]),
+            (&[both("x", 1), nothing, both("x", 2), nothing], &[0, 1, 2, 1]),
+            // Two clusters have a node 1 each.
+            (&[both("x", 1), both("y", 1), both("x", 1)], &[0, 1, 0]),
+            (&[both("x", 1), of("y"), both("y", 1), node(1)], &[0, 1, 1, 2]),
+            // Before clusters had ids.
+            (&[node(1), node(2), node(1)], &[0, 1, 0]),
+            (&[node(1), both("x", 1), node(2)], &[0, 0, 1]),
         ];
-        for (ids, expected) in cases {
-            assert_eq!(brokers(ids), expected, "{ids:?}");
+        for (identities, expected) in cases {
+            assert_eq!(brokers(identities), expected, "{identities:?}");
         }
     }
 }

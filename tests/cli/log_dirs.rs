@@ -155,7 +155,6 @@ fn rows_are_sorted_filtered_and_cut() {
     assert_eq!(large.len(), sizes.iter().filter(|size| **size >= 102_400).count());
     assert!(!large.is_empty() && large.len() < all.len());
     assert_eq!(names(&["-t", "re:^c-", "-p", "0"]).len(), names(&["-t", "re:^c-"]).len());
-    assert!(names(&["-t", "re:^c-", "-p", "7"]).is_empty());
     assert_eq!((names(&["--kind", "live"]), names(&["--kind", "stray,delete"]).len()), (all.clone(), 0));
     assert_eq!(names(&["--threads", "1"]), names(&["--threads", "4"]));
     let (_, tsv, _) = run(&["log-dirs", &path, "--output", "tsv", "-t", "edge"]);
@@ -214,9 +213,87 @@ fn duplicates_are_those_of_one_broker() {
     // Another cluster's has nothing to do with it.
     set_property(&two, "cluster.id", "another");
     assert_eq!(problems(&[&one, &two], &[]), (0, set(&[])));
+    // In the wrong place, or another cluster's node of the same number: said, and its partitions are its own.
     set_property(&two, "node.id", "1");
     let (code, found) = problems(&[&one, &two], &["-t", "c-none"]);
-    assert_eq!((code, found), (1, set(&[("meta_properties", "meta.properties"), ("duplicate", "edge-0")])));
+    assert_eq!((code, found), (1, set(&[("meta_properties", "meta.properties")])));
+    let (_, stdout, _) =
+        run(&["log-dirs", "--json", "--by", "broker", &one.display().to_string(), &two.display().to_string()]);
+    let brokers: Vec<_> = rows(&stdout, "broker").iter().map(|row| row["log_dirs"].clone()).collect();
+    assert_eq!(brokers, [serde_json::json!([one]), serde_json::json!([two])], "one each");
+}
+
+#[test]
+fn a_directory_named_twice_is_one() {
+    let (temp, dir) = copied("codecs/data");
+    let link = temp.path().join("link");
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    assert_eq!(problems(&[&dir, &link, &dir.join("../data")], &[]), (0, set(&[])));
+    let (code, stdout, _) =
+        run(&["log-dirs", "--output", "prometheus", "-d", link.to_str().unwrap(), "-d", dir.to_str().unwrap()]);
+    assert_eq!((code, stdout.matches("\nlogdir_info{").count()), (0, 1), "{stdout}");
+}
+
+#[test]
+fn files_that_stop_a_broker_are_problems() {
+    let (_temp, dir) = copied("codecs/data");
+    std::fs::write(dir.join("edge-0/before.log"), "").unwrap();
+    std::fs::write(dir.join("oneper-0/before.snapshot"), "").unwrap();
+    std::fs::write(dir.join("single-0/leader-epoch-checkpoint"), "0\n2\n0 0\n").unwrap();
+    std::fs::write(dir.join("c-none-0/partition.metadata"), "version: 7\ntopic_id: x\n").unwrap();
+    let expected = set(&[
+        ("bad_name", "before.log"),
+        ("bad_name", "before.snapshot"),
+        ("epoch_file", "leader-epoch-checkpoint"),
+        ("partition_metadata", "partition.metadata"),
+    ]);
+    assert_eq!(problems(&[&dir], &[]), (1, expected));
+    let (_, stdout, _) = run(&["log-dirs", "--output", "prometheus", dir.to_str().unwrap()]);
+    assert!(stdout.contains(",grade=\"stops_broker\"} 4\n"), "{stdout}");
+    assert!(stdout.contains(",grade=\"loses_data\"} 0\n"), "zero is told too: {stdout}");
+}
+
+#[test]
+fn damage_is_a_problem_where_the_log_was_looked_at() {
+    let (_temp, dir) = copied("codecs/data");
+    let log = dir.join("c-none-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[100] ^= 0x55;
+    std::fs::write(&log, bytes).unwrap();
+    let of = |depth| problems(&[&dir], &["--depth", depth, "-t", "c-none"]);
+    assert_eq!(of("deep"), (1, set(&[("damage", "c-none-0")])));
+    let (_, stdout, _) =
+        run(&["log-dirs", "--output", "prometheus", "--depth", "deep", "-t", "c-none", dir.to_str().unwrap()]);
+    let damaged = stdout.lines().find(|line| line.starts_with("logdir_partition_damaged_places{")).unwrap();
+    assert!(damaged.ends_with(" 1"), "{damaged}");
+}
+
+#[test]
+fn a_selection_of_nothing_is_said() {
+    let (_temp, dir) = copied("codecs/data");
+    let path = dir.to_str().unwrap();
+    for args in [&["-t", "re:nothing"][..], &["-p", "99"], &["-t", "edge", "-p", "7"]] {
+        let (code, stdout, stderr) = run(&[&["log-dirs", path], args].concat());
+        assert_eq!((code, stdout.as_str()), (3, ""), "{args:?} {stderr}");
+        assert!(stderr.starts_with("error: no "), "{args:?} {stderr}");
+    }
+    let (code, ..) = run(&["log-dirs", path, "--kind", "stray"]);
+    assert_eq!(code, 0, "none of a kind is an answer");
+}
+
+#[test]
+fn an_unreadable_directory_has_a_series_of_its_own() {
+    let (temp, dir) = copied("codecs/data");
+    let file = temp.path().join("no-directory");
+    std::fs::write(&file, "").unwrap();
+    let (code, stdout, _) =
+        run(&["log-dirs", "--output", "prometheus", "-t", "edge", dir.to_str().unwrap(), file.to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(stdout.contains(&format!("logdir_readable{{log_dir=\"{}\"}} 0\n", file.display())), "{stdout}");
+    assert!(
+        stdout.contains(&format!("logdir_readable{{log_dir=\"{}\",node_id=\"1\"}} 1\n", dir.display())),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -299,7 +376,7 @@ fn prometheus_has_each_family_once_and_escapes_labels() {
         "logdir_partition_size_bytes{{log_dir=\"{escaped}\",node_id=\"1\",topic=\"edge\",partition=\"0\",kind=\"live\"}} 123585"
     );
     assert!(stdout.lines().any(|found| found == line), "{line}\n{stdout}");
-    assert!(stdout.contains("code=\"misplaced\",grade=\"slows\"} 1\n"), "{stdout}");
+    assert!(stdout.contains("grade=\"slows\",code=\"misplaced\"} 1\n"), "{stdout}");
     let (mut families, mut series) = (BTreeSet::new(), BTreeSet::new());
     let mut current = String::new();
     let lines: Vec<&str> = stdout.lines().collect();

@@ -108,7 +108,7 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
 }
 
 /// Why there is nothing to read, though everything named is there.
-fn nothing_selected(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, places: &[PathBuf]) -> Problem {
+pub fn nothing_selected(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, places: &[PathBuf]) -> Problem {
     let dirs = joined(places);
     let of_topic = |name: &&TopicPartition| {
         wanted.topics.is_empty() || wanted.topics.iter().any(|topic| topic.matches(&name.topic))

@@ -13,8 +13,8 @@ use std::time::Duration;
 use rayon::prelude::*;
 
 pub use self::order::SortKey;
-use super::args::{GlobalArgs, OutputFormat, TopicArg, now_ms};
-use super::consume::select::{gone, storage_problem, topic_not_found};
+use super::args::{GlobalArgs, OutputFormat, TopicArg, each_once, now_ms};
+use super::consume::select::{Selection, gone, nothing_selected, storage_problem, topic_not_found};
 use super::range::Partitions;
 use super::table::ListingStyle;
 use super::ui::{Problem, Ui};
@@ -228,7 +228,7 @@ pub(in crate::cli) fn open_dirs(paths: &[PathBuf], global: &GlobalArgs, ui: &mut
     if !paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
         return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
     }
-    let named = if paths.is_empty() { global.log_dirs()? } else { paths.to_vec() };
+    let named = if paths.is_empty() { global.log_dirs()? } else { each_once(paths.to_vec()) };
     let mut outcome = Outcome::Done;
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for dir in named {
@@ -262,7 +262,8 @@ pub fn run(args: &LogDirsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     partitions.retain(|partition| args.min_size.is_none_or(|least| partition.log_bytes >= least));
     let misplaced = dirs.out_of_place(&partitions);
     let least = if ui.verbose() > 0 { Grade::Cosmetic } else { Grade::Slows };
-    let findings = dirs.findings().flat_map(|findings| findings.told()).chain(&misplaced);
+    let of_partitions = partitions.iter().flat_map(|partition| &partition.findings);
+    let findings = dirs.findings().flat_map(|findings| findings.told()).chain(&misplaced).chain(of_partitions);
     let findings: Vec<Finding> = findings.filter(|finding| finding.grade >= least).cloned().collect();
     if findings.iter().any(|finding| finding.grade > Grade::Cosmetic) {
         outcome |= Outcome::Findings;
@@ -345,11 +346,13 @@ impl LogDirsArgs {
     /// The partition directories that are asked for, in the order of their names.
     fn jobs<'a>(&self, dirs: &'a LogDirs, places: &[PathBuf]) -> anyhow::Result<Vec<Job<'a>>> {
         let all = || dirs.partitions().map(|(log_dir, name, path)| Job { log_dir, name, path });
-        let is_wanted = |job: &Job<'_>| {
+        let is_selected = |job: &Job<'_>| {
             let partition = &job.name.topic_partition;
             (self.topic.is_empty() || self.topic.iter().any(|topic| topic.matches(&partition.topic)))
                 && self.partition.as_ref().is_none_or(|wanted| wanted.contains(partition.partition))
-                && (self.kind.is_empty() || self.kind.iter().any(|kind| kind.kind() == job.name.kind))
+        };
+        let is_wanted = |job: &Job<'_>| {
+            is_selected(job) && (self.kind.is_empty() || self.kind.iter().any(|kind| kind.kind() == job.name.kind))
         };
         let names = self.topic.iter().filter_map(|topic| match topic {
             TopicArg::Names(names) => Some(names),
@@ -360,6 +363,18 @@ impl LogDirsArgs {
             return Err(topic_not_found(name, &topics, places).into());
         }
         let mut jobs: Vec<Job<'a>> = all().filter(is_wanted).collect();
+        // That there is none of some kind is an answer; what is named has to be there.
+        if all().next().is_some() && !all().any(|job| is_selected(&job)) {
+            let seen = all().map(|job| job.name.topic_partition.clone()).collect();
+            let wanted = Selection {
+                paths: &[],
+                log_dirs: places,
+                topics: &self.topic,
+                partitions: self.partition.as_ref(),
+                internal: true,
+            };
+            return Err(nothing_selected(&wanted, &seen, places).into());
+        }
         let rank = |kind| Kinds::ALL.iter().position(|one| *one == kind);
         jobs.sort_by(|a, b| {
             let key = |job: &Job<'a>| (&job.name.topic_partition, rank(job.name.kind), job.log_dir, job.path);

@@ -1,12 +1,16 @@
 //! The inventory in Prometheus' text exposition format, one family after the other.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::{Report, kind_word};
 use crate::cli::ui::{Pipe, Ui};
 use crate::storage::inventory::totals::Kinds;
 use crate::storage::inventory::{LogDirFacts, PartitionFacts};
 use crate::storage::names::DirKind;
+use crate::storage::verify::Grade;
 use crate::types::TimestampMs;
 
 /// Prints all families. Those without a single sample are left out.
@@ -35,6 +39,9 @@ pub fn print(report: &Report<'_>, ui: &mut Ui) -> anyhow::Result<()> {
         let cluster = facts.cluster_id.clone().unwrap_or_default();
         format!("{},{},{}", dir_labels(facts), label("cluster_id", &cluster), label("directory_id", &id))
     };
+    let read = dirs.iter().map(|facts| (dir_labels(facts), "1".to_owned()));
+    let not_read = report.unreadable.iter().map(|dir| (label("log_dir", &path_text(dir)), "0".to_owned()));
+    family("logdir_readable", "Whether a log directory could be read.", &mut read.chain(not_read))?;
     family("logdir_info", "Identity of a log directory.", &mut dirs.iter().map(|facts| (info(facts), "1".to_owned())))?;
     type DirValue<'a> = (&'static str, &'static str, &'a dyn Fn(usize, &LogDirFacts) -> Option<String>);
     let dir_families: [DirValue<'_>; 7] = [
@@ -73,7 +80,7 @@ pub fn print(report: &Report<'_>, ui: &mut Ui) -> anyhow::Result<()> {
     });
     family("logdir_partitions", "Partition directories of each kind in a log directory.", &mut kinds)?;
     type Value = (&'static str, &'static str, fn(&PartitionFacts) -> Option<String>);
-    let partition_families: [Value; 18] = [
+    let partition_families: [Value; 19] = [
         ("logdir_partition_size_bytes", "Bytes of a partition's logs.", |p| Some(p.log_bytes.to_string())),
         ("logdir_partition_apparent_bytes", "Sum of the lengths of a partition's files.", |p| {
             Some(p.usage.apparent_bytes.to_string())
@@ -103,6 +110,9 @@ pub fn print(report: &Report<'_>, ui: &mut Ui) -> anyhow::Result<()> {
         ("logdir_partition_open_transactions", "Transactions of a partition without a marker.", |p| {
             Some(p.open_transactions?.count.to_string())
         }),
+        ("logdir_partition_damaged_places", "Places without a sound batch among those looked at.", |p| {
+            Some(p.damaged.to_string())
+        }),
         ("logdir_partition_dirty_ratio", "Share of a compacted log the cleaner has not seen.", |p| {
             Some(p.cleaning?.dirty_ratio()?.to_string())
         }),
@@ -129,27 +139,44 @@ pub fn print(report: &Report<'_>, ui: &mut Ui) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    let problems: Vec<(String, usize)> = problems(report);
-    let mut samples = problems.into_iter().map(|(labels, count)| (labels, count.to_string()));
-    family("logdir_problems", "What a broker would refuse, set aside or stumble over, by kind.", &mut samples)?;
+    let (by_grade, by_code) = problems(report);
+    let text = |counts: BTreeMap<String, usize>| counts.into_iter().map(|(labels, count)| (labels, count.to_string()));
+    family("logdir_problems", "What a broker would refuse, set aside or stumble over.", &mut text(by_grade))?;
+    family("logdir_problems_by_code", "The same by kind; a kind that was not found is absent.", &mut text(by_code))?;
     Ok(())
 }
 
-/// How often each kind of problem was found in each log directory.
-fn problems(report: &Report<'_>) -> Vec<(String, usize)> {
-    let mut counts = std::collections::BTreeMap::new();
+/// How often problems of each grade, and of each kind, were found in each log directory.
+fn problems(report: &Report<'_>) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+    let grades = [Grade::Slows, Grade::LosesData, Grade::StopsBroker];
+    let of_grade =
+        |facts: &LogDirFacts, grade: Grade| format!("{},{}", dir_labels(facts), label("grade", grade.word()));
+    // A rule on a series that comes into being with the first problem never sees it begin: zero is told too.
+    let all = report.dirs.facts().iter().flat_map(|facts| grades.map(|grade| (of_grade(facts, grade), 0)));
+    let (mut by_grade, mut by_code): (BTreeMap<_, _>, BTreeMap<_, _>) = (all.collect(), BTreeMap::new());
     for finding in report.findings {
-        let dir = report.dirs.facts().iter().find(|facts| finding.path.starts_with(&facts.path));
-        let labels = dir.map(dir_labels).unwrap_or_default();
-        let labels =
-            format!("{labels},{},{}", label("code", finding.fault.code()), label("grade", finding.grade.word()));
-        *counts.entry(labels).or_default() += 1;
+        let Some(facts) = report.dirs.facts().iter().find(|facts| finding.path.starts_with(&facts.path)) else {
+            continue;
+        };
+        let labels = of_grade(facts, finding.grade);
+        *by_code.entry(format!("{labels},{}", label("code", finding.fault.code()))).or_default() += 1;
+        *by_grade.entry(labels).or_default() += 1;
     }
-    counts.into_iter().collect()
+    (by_grade, by_code)
+}
+
+/// A path as text; bytes that are none stand as `\xNN`, so that no two paths become one series.
+fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 fn dir_labels(facts: &LogDirFacts) -> String {
-    let mut labels = label("log_dir", &facts.path.to_string_lossy());
+    let mut labels = label("log_dir", &path_text(&facts.path));
     if let Some(id) = facts.node_id {
         let _ = write!(labels, ",{}", label("node_id", &id.to_string()));
     }
@@ -207,6 +234,8 @@ mod tests {
     fn labels_and_times_are_escaped_and_exact() {
         assert_eq!(label("log_dir", "/a \\b\"c\nd"), r#"log_dir="/a \\b\"c\nd""#);
         assert_eq!(escape_help("a\\b\nc"), "a\\\\b\\nc");
+        let (a, b) = (std::ffi::OsStr::from_bytes(b"/a\xff"), std::ffi::OsStr::from_bytes(b"/a\xfe"));
+        assert_eq!((path_text(Path::new(a)), path_text(Path::new(b))), ("/a\\xff".to_owned(), "/a\\xfe".to_owned()));
         for (ms, expected) in [(0, "0"), (1_700_000_000_123, "1700000000.123"), (-1_500, "-1.500"), (7, "0.007")] {
             assert_eq!(seconds(ms), expected, "{ms}");
         }

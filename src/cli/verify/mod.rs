@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use self::report::{Form, Printer};
 pub use self::report::{hint as finding_hint, json as finding_json};
 use self::target::{Target, Targets, Wanted};
-use super::args::{GlobalArgs, OutputFormat, TopicArg};
+use super::args::{GlobalArgs, OutputFormat, TopicArg, each_once};
 use super::consume::select::storage_problem;
 use super::json_row::JsonRow;
 use super::range::Partitions;
@@ -76,7 +76,7 @@ pub struct VerifyArgs {
 /// Checks, and prints what was found.
 pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     if args.forecast {
-        let dirs = if args.paths.is_empty() { global.log_dirs()? } else { args.paths.clone() };
+        let dirs = if args.paths.is_empty() { global.log_dirs()? } else { each_once(args.paths.clone()) };
         return forecast::run(&dirs, &args.options, global, ui);
     }
     let form = match global.output() {

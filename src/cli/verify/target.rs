@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::{GlobalArgs, TopicArg};
+use crate::cli::args::{GlobalArgs, TopicArg, each_once};
 use crate::cli::consume::select::{gone, is_partition_dir, storage_problem, topic_not_found};
 use crate::cli::range::Partitions;
 use crate::cli::ui::{Problem, Ui};
@@ -58,7 +58,7 @@ impl Targets {
         } else if !global.dir.is_empty() || (named_dirs && global.properties.is_none()) {
             return Err(Problem::usage("a PATH and -d both say what to check").hint("leave one of them out").into());
         }
-        for path in wanted.paths {
+        for path in &each_once(wanted.paths.to_vec()) {
             match one(path) {
                 Ok(One::LogDir) => dirs.push(path.clone()),
                 Ok(One::Target(target)) => targets.partitions.push(*target),

@@ -16,6 +16,7 @@ use crate::storage::names::{PartitionDirName, SegmentFileKind};
 use crate::storage::partition::{Checkpoints, Notice, Partition, Segment, present};
 use crate::storage::partition_metadata;
 use crate::storage::transactions::Transactions;
+use crate::storage::verify::{Advice, Fault, Finding, Grade, partition as check};
 use crate::types::{NO_TIMESTAMP, Offset, TimestampMs, TimestampType, Uuid};
 
 /// With [`Depth::Index`], headers of so much log are read to tell open transactions; where it takes more, they are not told.
@@ -97,12 +98,16 @@ pub struct PartitionFacts {
     pub last_epoch: Option<EpochEntry>,
     /// Bytes behind the last whole batch.
     pub is_torn: bool,
+    /// Places without a sound batch among those looked at; with [`Depth::Index`] of the end of the log only.
+    pub damaged: u64,
     /// How dirty a compacted log is.
     pub cleaning: Option<Cleaning>,
     /// What its batches hold; `None` with [`Depth::Index`].
     pub content: Option<Content>,
     /// Files that could not be used.
     pub notices: Vec<Notice>,
+    /// Files over which a broker stumbles.
+    pub findings: Vec<Finding>,
 }
 
 impl PartitionFacts {
@@ -128,19 +133,21 @@ pub fn survey(
 ) -> Result<PartitionFacts, StorageError> {
     let partition = Partition::open(dir, checkpoints)?;
     let listed = DirUsage::of(dir)?;
-    let mut notices = partition.notices().to_vec();
+    let mut findings: Vec<Finding> = listed.stopping.iter().map(|path| check::no_offset(path)).collect();
+    let is_finding = |notice: &&Notice| !listed.stopping.contains(&notice.path);
+    let notices: Vec<Notice> = partition.notices().iter().filter(is_finding).cloned().collect();
     let topic_id = match present(partition_metadata::read(&dir.join(partition_metadata::FILE_NAME))) {
         Ok(Some(metadata)) => TopicId::Known(metadata.topic_id),
         Ok(None) => TopicId::None,
         Err(error) => {
-            notices.push(Notice::new(&error.path, format!("{}; topic id unknown", error.kind)));
+            findings.push(check::unreadable(Fault::PartitionMetadata, &error));
             TopicId::Unreadable
         }
     };
     let epochs = match present(leader_epochs::read(&dir.join(leader_epochs::FILE_NAME))) {
         Ok(epochs) => epochs.unwrap_or_default(),
         Err(error) => {
-            notices.push(Notice::new(&error.path, format!("{}; leader epochs unknown", error.kind)));
+            findings.push(check::unreadable(Fault::EpochFile, &error));
             leader_epochs::LeaderEpochs::new()
         }
     };
@@ -163,10 +170,12 @@ pub fn survey(
         magics: Magics::default(),
         leader_epochs: epochs.entries().len(),
         last_epoch: epochs.latest(),
+        damaged: u64::from(tail.has_damage),
         is_torn: tail.end != crate::batch::scan::Tail::Clean,
         cleaning: None,
         content: None,
         notices,
+        findings,
     };
     let segments = facts.look_at_segments(&partition)?;
     facts.look_at_transactions(&partition, options.depth)?;
@@ -174,7 +183,14 @@ pub fn survey(
         let walked = content::walk(&partition, options.depth, options.max_batch_bytes)?;
         facts.magics.merge(walked.magics);
         facts.newest_ms = walked.newest_ms;
+        facts.damaged = walked.content.damaged;
         facts.content = Some(walked.content);
+    }
+    if facts.damaged > 0 {
+        let places = if facts.damaged == 1 { "place" } else { "places" };
+        let said = format!("{} {places} without a sound batch; logdir verify says where", facts.damaged);
+        let finding = Finding::new(Fault::Damage, Grade::LosesData, dir, said);
+        facts.findings.push(finding.advice(Advice::Salvage));
     }
     if options.is_compacted || checkpoints.cleaner.is_some() {
         let lag = options.min_compaction_lag_ms;

@@ -10,7 +10,7 @@ use super::Depth;
 use super::partition::{PartitionFacts, SurveyOptions, TopicId, survey};
 use super::usage::{FileSystem, Usage};
 use crate::schema::image::MetadataImage;
-use crate::storage::ensemble;
+use crate::storage::ensemble::{self, Identity};
 use crate::storage::forecast::METADATA_DIR;
 use crate::storage::fs::StorageError;
 use crate::storage::names::{DirKind, PartitionDirName};
@@ -61,8 +61,8 @@ impl LogDirs {
         let brokers = match node_id {
             Some(_) => vec![0; checked.len()],
             None => {
-                let ids: Vec<_> = checked.iter().map(|dir| dir.log_dir.meta()?.node_id()).collect();
-                ensemble::brokers(&ids)
+                let identities: Vec<_> = checked.iter().map(|dir| Identity::of(dir.log_dir.meta())).collect();
+                ensemble::brokers(&identities)
             }
         };
         let mut cluster_numbers: BTreeMap<Option<String>, usize> = BTreeMap::new();

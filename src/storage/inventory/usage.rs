@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::storage::fs::StorageError;
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind};
@@ -45,10 +45,12 @@ impl Usage {
 }
 
 /// Bytes of a partition directory, and what its listing tells beside them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirUsage {
     /// All its files.
     pub usage: Usage,
+    /// Files over whose names a broker does not start.
+    pub stopping: Vec<PathBuf>,
     /// When the last log in use was written to.
     pub last_write_ms: Option<TimestampMs>,
 }
@@ -66,13 +68,18 @@ impl DirUsage {
                 continue;
             }
             found.usage.add(&metadata);
-            if let PartitionFile::Segment(file) = PartitionFile::parse(&entry.file_name())
+            let parsed = PartitionFile::parse(&entry.file_name());
+            if parsed.stops_broker() {
+                found.stopping.push(entry.path());
+            }
+            if let PartitionFile::Segment(file) = parsed
                 && file.kind == SegmentFileKind::Log
                 && file.state == FileState::Live
             {
                 found.last_write_ms = found.last_write_ms.max(Some(modified_ms(&metadata)));
             }
         }
+        found.stopping.sort();
         Ok(found)
     }
 }

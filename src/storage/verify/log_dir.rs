@@ -8,7 +8,7 @@ use super::finding::{Advice, Fault, Finding, Findings, Grade};
 use super::partition::Around;
 use crate::schema::image::MetadataImage;
 use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
-use crate::storage::ensemble::{self, Contradiction};
+use crate::storage::ensemble::{self, Contradiction, Identity};
 use crate::storage::forecast;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
@@ -139,15 +139,21 @@ fn against_each_other(checked: &mut [CheckedDir], node_id: Option<i32>) {
     let meta = |dir: &CheckedDir| dir.log_dir.meta().cloned();
     let metas: Vec<Option<MetaProperties>> = checked.iter().map(meta).collect();
     let dirs: Vec<PathBuf> = checked.iter().map(|dir| dir.log_dir.dir().to_owned()).collect();
-    let brokers = match node_id {
-        Some(_) => vec![0; metas.len()],
-        None => ensemble::brokers(&metas.iter().map(|meta| meta.as_ref()?.node_id()).collect::<Vec<_>>()),
+    let identities: Vec<Identity<'_>> = metas.iter().map(|meta| Identity::of(meta.as_ref())).collect();
+    // A directory of another cluster among those of a node may be another node's of that number, or be in the wrong place:
+    // which one cannot be told, so it is said, and its partitions are not taken for duplicates.
+    let of_node: Vec<Identity<'_>> = identities.iter().map(|it| Identity { cluster: None, ..*it }).collect();
+    let grouped = |identities: &[Identity<'_>]| match node_id {
+        Some(_) => vec![0; identities.len()],
+        None => ensemble::brokers(identities),
     };
+    let (nodes, brokers) = (grouped(&of_node), grouped(&identities));
     let found = || dirs.iter().zip(&metas).filter_map(|(dir, meta)| Some((dir.as_path(), meta.as_ref()?)));
     let mut contradictions = Vec::new();
-    for broker in 0..=brokers.iter().copied().max().unwrap_or(0) {
-        let of_broker = found().zip(&brokers).filter(|(_, of)| **of == broker).map(|(dir, _)| dir);
-        let all = ensemble::contradictions(of_broker, node_id);
+    for node in 0..=nodes.iter().copied().max().unwrap_or(0) {
+        let of_node = dirs.iter().zip(&metas).zip(&nodes).filter(|(_, of)| **of == node);
+        let of_node = of_node.filter_map(|((dir, meta), _)| Some((dir.as_path(), meta.as_ref()?)));
+        let all = ensemble::contradictions(of_node, node_id);
         contradictions.extend(all.into_iter().filter(|it| !matches!(it, Contradiction::SameId { .. })));
     }
     // A copy has the id of its original, whosever it is.
@@ -177,7 +183,7 @@ fn against_each_other(checked: &mut [CheckedDir], node_id: Option<i32>) {
 fn contradiction_text(contradiction: &Contradiction) -> String {
     match contradiction {
         Contradiction::Cluster { found, expected, first, .. } => {
-            format!("cluster.id {found}, in {} {expected}; a broker does not start", first.display())
+            format!("cluster.id {found}, in {} {expected}; a broker does not start with both", first.display())
         }
         Contradiction::Node { found, expected, .. } => {
             format!("node.id {found}, the broker is {expected}; it does not start")

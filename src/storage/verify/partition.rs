@@ -102,6 +102,19 @@ pub fn check(
     Ok(report)
 }
 
+/// A file whose name a broker takes for a number.
+pub fn no_offset(path: &Path) -> Finding {
+    let said = "its name ends like that of a segment's file and begins with no offset; a broker does not start over it";
+    Finding::new(Fault::Name, Grade::StopsBroker, path, said).advice(Advice::MoveAway)
+}
+
+/// A small file of a partition, `leader-epoch-checkpoint` or `partition.metadata`, that a broker cannot read.
+pub fn unreadable(fault: Fault, error: &StorageError) -> Finding {
+    let said = format!("{}; a broker does not start, or takes the log directory offline", error.kind);
+    let advice = if fault == Fault::EpochFile { Advice::Salvage } else { Advice::Restore };
+    Finding::new(fault, Grade::StopsBroker, &error.path, said).advice(advice)
+}
+
 /// Checkpoints of the cleaner, or batches that lack records.
 fn is_compacted(checkpoints: &Checkpoints, segments: &[SegmentReport]) -> bool {
     checkpoints.cleaner.is_some() || segments.iter().any(|segment| segment.was_cleaned)
@@ -190,9 +203,7 @@ impl Files {
             survey.add(&entry.path(), &metadata);
             let parsed = PartitionFile::parse(&entry.file_name());
             if parsed.stops_broker() {
-                let said = "its name ends like that of a segment's file and begins with no offset; a broker does not start over it";
-                let finding = Finding::new(Fault::Name, Grade::StopsBroker, entry.path(), said);
-                findings.push(finding.advice(Advice::MoveAway));
+                findings.push(no_offset(&entry.path()));
             }
             if parsed == PartitionFile::Other {
                 let said = "no file of Kafka's; a broker leaves it alone";
@@ -399,11 +410,7 @@ impl PartitionReport {
                 }
                 return;
             }
-            Err(error) => {
-                let said = format!("{}; a broker does not start, or takes the log directory offline", error.kind);
-                let finding = Finding::new(Fault::EpochFile, Grade::StopsBroker, path, said);
-                return self.findings.push(finding.advice(Advice::Salvage));
-            }
+            Err(error) => return self.findings.push(unreadable(Fault::EpochFile, &error)),
         };
         self.check_first_epoch(&epochs, &path, files);
         if let Some(beyond) = epochs.entries().iter().find(|entry| entry.start > self.log_end) {
@@ -458,11 +465,7 @@ impl PartitionReport {
                 };
                 self.findings.push(Finding::new(Fault::PartitionMetadata, grade, path, said).advice(Advice::Restore));
             }
-            Err(error) => {
-                let said = format!("{}; a broker does not start, or takes the log directory offline", error.kind);
-                let finding = Finding::new(Fault::PartitionMetadata, Grade::StopsBroker, path, said);
-                self.findings.push(finding.advice(Advice::Restore));
-            }
+            Err(error) => self.findings.push(unreadable(Fault::PartitionMetadata, &error)),
         }
     }
 
