@@ -31,7 +31,7 @@ use crate::cli::record_format::{
 };
 use crate::cli::table::ListingStyle;
 use crate::cli::ui::{Pipe, Problem, Progress, Ui};
-use crate::cli::{Outcome, man, size};
+use crate::cli::{Outcome, dirs, man, size};
 
 /// Which records of transactions are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -260,12 +260,9 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if args.merge && args.follow {
         return Err(Problem::usage("--merge needs the end of every partition, --follow has none").into());
     }
-    if !args.paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
-        return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
-    }
+    let log_dirs = dirs::of_options(&args.paths, global)?;
     let offsets = args.offsets()?;
     let format = args.record_format(global.output(), ui.table_style())?;
-    let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
     let selection = Selection {
         paths: &args.paths,
         log_dirs: &log_dirs,
@@ -669,9 +666,14 @@ impl Consumer<'_> {
             if round.is_multiple_of(FOLLOW_LIST_EVERY)
                 && let Ok(now) = select(selection)
             {
-                let known: Vec<_> = partitions.iter().map(|partition| partition.dir().to_owned()).collect();
-                partitions
-                    .extend(now.partitions.into_iter().filter(|found| !known.iter().any(|dir| dir == found.dir())));
+                let is_new = |found: &Partition| {
+                    // A replica that overtook the one that is followed holds the same records.
+                    let is_same =
+                        |known: &Partition| known.topic_partition() == found.topic_partition() && known.dir().is_dir();
+                    !partitions.iter().any(|known| known.dir() == found.dir() || is_same(known))
+                };
+                let new: Vec<_> = now.partitions.into_iter().filter(is_new).collect();
+                partitions.extend(new);
             }
         }
     }

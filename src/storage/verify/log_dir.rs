@@ -8,15 +8,16 @@ use super::finding::{Advice, Fault, Finding, Findings, Grade};
 use super::partition::Around;
 use crate::schema::image::MetadataImage;
 use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
+use crate::storage::cluster_metadata::{self, Choice, MetadataProblem};
 use crate::storage::ensemble::{self, Contradiction};
 use crate::storage::forecast;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::names::{DirKind, PartitionDirName};
-use crate::storage::partition::{Checkpoints, Partition, present};
+use crate::storage::partition::present;
 use crate::storage::placement::{self, Replicas};
-use crate::types::{Offset, TopicPartition, Uuid};
+use crate::types::{TopicPartition, Uuid};
 
 /// One log directory, opened, with what its own files say.
 #[derive(Debug)]
@@ -198,7 +199,8 @@ pub struct ClusterTopics {
 }
 
 impl ClusterTopics {
-    /// Of the longest metadata log in `dirs`. One that cannot be read is a finding of its directory.
+    /// Of the metadata log in `dirs` that is to be believed ([`cluster_metadata`]). One that cannot be read, or is damaged, is
+    /// a finding of its directory.
     ///
     /// Directories of different clusters have nothing to say about each other: then none is read.
     pub fn read(dirs: &mut [CheckedDir]) -> ClusterTopics {
@@ -211,30 +213,30 @@ impl ClusterTopics {
 
     /// The same of directories that are all of one cluster.
     pub fn of_cluster<'a>(dirs: impl Iterator<Item = &'a mut CheckedDir>) -> ClusterTopics {
-        // Of several nodes' the one that got furthest; of equal ones the first.
-        let mut longest: Option<(Option<Offset>, &mut CheckedDir)> = None;
-        for dir in dirs {
-            let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
-            if !path.is_dir() {
-                continue;
-            }
-            let log = Partition::open(&path, Checkpoints::default());
-            let end = log.ok().and_then(|log| log.log_end().ok());
-            if longest.as_ref().is_none_or(|(best, _)| end > *best) {
-                longest = Some((end, dir));
-            }
-        }
-        let Some((_, dir)) = longest else { return ClusterTopics::default() };
-        match forecast::metadata_image(dir.log_dir.dir()) {
-            Ok(image) => ClusterTopics { image },
-            Err(reason) => {
-                let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
+        let mut dirs: Vec<&mut CheckedDir> = dirs.collect();
+        let Choice { believed, problems } = cluster_metadata::choose(dirs.iter().map(|dir| dir.log_dir.dir()));
+        for MetadataProblem { log_dir, reason, is_unreadable } in problems {
+            let Some(dir) = dirs.iter_mut().find(|dir| dir.log_dir.dir() == log_dir) else { continue };
+            if is_unreadable {
+                let path = log_dir.join(forecast::METADATA_DIR);
                 let said = format!("the metadata log cannot be opened: {reason}; a broker does not start");
                 let finding = Finding::new(Fault::Unreadable, Grade::StopsBroker, path, said);
                 dir.findings.push(finding.advice(Advice::Inspect));
-                ClusterTopics::default()
+                continue;
             }
+            let instead = match &believed {
+                Some(believed) if !believed.is_damaged => {
+                    format!("; what is known of the cluster is taken from {}", believed.log_dir.display())
+                }
+                _ => {
+                    "; what was made or changed there is not known here, and its partitions look like strays".to_owned()
+                }
+            };
+            let said = format!("the metadata log is damaged: {}{instead}", reason.message);
+            let finding = Finding::new(Fault::Damage, Grade::LosesData, reason.path, said);
+            dir.findings.push(finding.advice(Advice::Inspect));
         }
+        ClusterTopics { image: believed.map(|believed| believed.image) }
     }
 
     /// Whether the topic's own cleanup.policy has `compact` in it.
