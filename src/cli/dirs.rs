@@ -19,6 +19,17 @@ pub fn of_options(paths: &[PathBuf], global: &GlobalArgs) -> anyhow::Result<Vec<
     Ok(Vec::new())
 }
 
+/// The same of a command that takes a broker's settings from -F, for what PATHs name too.
+pub fn beside_settings(paths: &[PathBuf], global: &GlobalArgs) -> anyhow::Result<Vec<PathBuf>> {
+    if paths.is_empty() {
+        return global.log_dirs();
+    }
+    if !global.dir.is_empty() {
+        return Err(Problem::usage("a PATH and -d both say what to read").hint("leave one of them out").into());
+    }
+    Ok(Vec::new())
+}
+
 /// Log directories, opened.
 pub struct Opened {
     /// Those that can be read.

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::args::{GlobalArgs, OutputFormat, TopicArg, now_ms};
 use super::consume::IsolationLevel;
-use super::consume::select::{Selection, select, storage_problem};
+use super::consume::select::{OfReplicas, Selection, select, storage_problem};
 use super::json_row::JsonRow;
 use super::message::show_remarks;
 use super::range::{self, Partitions};
@@ -96,11 +96,14 @@ impl TimeArg {
                 (None, Some(time)) => {
                     OffsetSpec::Timestamp(range::parse_time(time, now_ms()).map_err(|error| error.to_string())?)
                 }
-                (None, None) => OffsetSpec::of_number(text.parse().map_err(|_| {
-                    "expected latest (-1), earliest (-2), max-timestamp (-3), earliest-local (-4), latest-tiered (-5), \
-                     earliest-pending-upload (-6), milliseconds since 1970, or @TIME"
-                        .to_owned()
-                })?),
+                (None, None) => match text.parse().map(OffsetSpec::of_number) {
+                    Ok(spec) if !matches!(spec, OffsetSpec::Timestamp(..0)) => spec,
+                    _ => {
+                        return Err("expected latest (-1), earliest (-2), max-timestamp (-3), earliest-local (-4), \
+                                    latest-tiered (-5), earliest-pending-upload (-6), milliseconds since 1970, or @TIME"
+                            .to_owned());
+                    }
+                },
             },
         };
         Ok(TimeArg { spec, text: spec.word().unwrap_or(text).to_owned() })
@@ -191,6 +194,7 @@ pub fn run(args: &OffsetsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         topics: &args.topic,
         partitions: args.partition.as_ref(),
         internal: true,
+        of_replicas: OfReplicas::Furthest,
     };
     let selected = select(&selection)?;
     selected.messages.into_iter().for_each(|message| message.show(ui));
@@ -382,6 +386,9 @@ mod tests {
             ("5", Some((Timestamp(5), "5"))),
             ("@1700000000", Some((Timestamp(1_700_000_000_000), "@1700000000"))),
             ("@2023-11-14T22:13:20Z", Some((Timestamp(1_700_000_000_000), "@2023-11-14T22:13:20Z"))),
+            ("0", Some((Timestamp(0), "0"))),
+            ("-7", None),
+            ("-9223372036854775808", None),
             ("soon", None),
             ("@soon", None),
             ("99999999999999999999", None),

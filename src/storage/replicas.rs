@@ -68,7 +68,7 @@ pub struct Chosen {
     pub partition: Partition,
     /// How far it reaches; `None` where it is the only one, and nobody looked.
     pub reach: Option<Reach>,
-    /// Those that reach no further, the nearest first.
+    /// Those that are not read: by how far they reach, or as they were named.
     pub others: Vec<Other>,
 }
 
@@ -76,6 +76,19 @@ impl Chosen {
     /// Of the replicas of a partition, opened in the order in which their directories were named, the one that reaches
     /// furthest. `None` where there is none; those that cannot be read do not count, and are in `failures`.
     pub fn of(replicas: Vec<Partition>, failures: &mut Vec<StorageError>) -> Option<Chosen> {
+        Chosen::by(&by_reach, replicas, failures)
+    }
+
+    /// The same, but the first one that can be read, whatever the others have.
+    pub fn first(replicas: Vec<Partition>, failures: &mut Vec<StorageError>) -> Option<Chosen> {
+        Chosen::by(&|reaches| (0..reaches.len()).collect(), replicas, failures)
+    }
+
+    fn by(
+        order: &dyn Fn(&[Reach]) -> Vec<usize>,
+        replicas: Vec<Partition>,
+        failures: &mut Vec<StorageError>,
+    ) -> Option<Chosen> {
         if replicas.len() < 2 {
             let partition = replicas.into_iter().next()?;
             return Some(Chosen { partition, reach: None, others: Vec::new() });
@@ -90,7 +103,7 @@ impl Chosen {
                 Err(error) => failures.push(error),
             }
         }
-        let order = by_reach(&reaches);
+        let order = order(&reaches);
         let best = order.first().copied()?;
         let other = |number: &usize| {
             let dir = readable.get(*number)?.as_ref()?.dir().to_owned();
@@ -106,7 +119,7 @@ impl Chosen {
         self.others.iter().any(|other| Some(other.reach) != self.reach)
     }
 
-    /// Which replica is read and what the others have, in words; `None` where it is the only one.
+    /// Which replica is meant and what the others have, in words; `None` where it is the only one.
     pub fn told(&self) -> Option<String> {
         let (reach, others) = (self.reach?, &self.others);
         if others.is_empty() {
@@ -119,10 +132,12 @@ impl Chosen {
         }
         let of = |other: &Other| format!("{} ({})", other.dir.display(), other.reach);
         let others: Vec<_> = others.iter().map(of).collect();
-        Some(format!(
-            "{name} is also in {}; only this one is read, which reaches furthest ({reach})",
-            others.join(", ")
-        ))
+        let is_furthest =
+            by_reach(&[&[reach][..], &self.others.iter().map(|other| other.reach).collect::<Vec<_>>()].concat())
+                .first()
+                == Some(&0);
+        let why = if is_furthest { ", which reaches furthest" } else { ", which was named first" };
+        Some(format!("{name} is also in {}; only this one is read{why} ({reach})", others.join(", ")))
     }
 }
 

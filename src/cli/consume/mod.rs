@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use self::merge::Cursor;
 use self::pieces::{Slot, format_all};
 pub(crate) use self::select::storage_problem;
-use self::select::{Selection, gone, select};
+use self::select::{OfReplicas, Selection, gone, select};
 use self::stream::{PartitionStream, StreamOptions};
 use crate::batch::Decompressor;
 use crate::cli::message::Message;
@@ -70,7 +70,8 @@ fn property(text: &str) -> Result<String, ConsoleError> {
 
 /// Print records of partitions, topics or files
 ///
-/// Reads up to the end and stops, unless --follow. Nothing is written, locked or repaired, so a broker
+/// Reads up to the end and stops, unless --follow. With the directories of several brokers, the replica of a partition is
+/// read whose log reaches furthest. Nothing is written, locked or repaired, so a broker
 /// may run meanwhile.
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("consume"), after_long_help = FORMAT_HELP)]
@@ -269,6 +270,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         topics: &args.topic,
         partitions: args.partition.as_ref(),
         internal: args.include_internal || args.decode.is_some(),
+        of_replicas: OfReplicas::Furthest,
     };
     let selected = select(&selection)?;
     let mut consumer = Consumer {
@@ -288,8 +290,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         message.show(ui);
     }
     for problem in selected.failures {
-        consumer.outcome |= problem.ends_with();
-        ui.error(problem);
+        consumer.outcome |= dirs::show_all([problem], ui);
         if args.fail_fast {
             return Ok(consumer.outcome);
         }

@@ -27,6 +27,17 @@ pub struct Selection<'a> {
     pub partitions: Option<&'a Partitions>,
     /// Internal topics too.
     pub internal: bool,
+    /// Which replica of a partition is meant that is in several log directories.
+    pub of_replicas: OfReplicas,
+}
+
+/// Which replica of a partition is meant that is in several log directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfReplicas {
+    /// The one whose log reaches furthest: it has the answer.
+    Furthest,
+    /// The one in the directory that is named first: it is to be changed.
+    First,
 }
 
 /// Partitions to read, and what was said while looking for them.
@@ -49,7 +60,7 @@ impl Selected {
     }
 }
 
-/// Finds the partitions, of several replicas the one that reaches furthest. Fails when nothing that was named exists, or when what was named is refused.
+/// Finds the partitions, of several replicas one. Fails when nothing that was named exists, or when what was named is refused.
 pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     let mut selected = Selected::default();
     let mut seen = BTreeSet::new();
@@ -89,7 +100,11 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     }
     let mut failures = Vec::new();
     for (name, replicas) in replicas {
-        let Some(chosen) = Chosen::of(replicas, &mut failures) else { continue };
+        let chosen = match wanted.of_replicas {
+            OfReplicas::Furthest => Chosen::of(replicas, &mut failures),
+            OfReplicas::First => Chosen::first(replicas, &mut failures),
+        };
+        let Some(chosen) = chosen else { continue };
         if let Some(told) = chosen.told() {
             selected.messages.push(Message::warning("duplicate", told).of(chosen.partition.dir()));
         }

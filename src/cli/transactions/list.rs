@@ -154,7 +154,8 @@ pub fn find_hanging(args: &HangingArgs, global: &GlobalArgs, ui: &mut Ui) -> any
     let count = |unsure| found.iter().filter(|open| open.verdict == Verdict::Unknown(unsure)).count();
     let (no_coordinator, damaged) = (count(Unsure::Coordinator), count(Unsure::Log));
     found.retain(|open| {
-        let is_old = minutes.is_none_or(|minutes| now_ms - open.last_timestamp_ms > i64::from(minutes) * 60_000);
+        let is_old =
+            minutes.is_none_or(|minutes| now_ms.saturating_sub(open.last_timestamp_ms) > i64::from(minutes) * 60_000);
         let is_meant = if as_kafka { matches!(open.verdict, Verdict::Hanging(_)) } else { open.verdict.is_trouble() };
         is_old && is_meant
     });
@@ -203,7 +204,7 @@ fn print_open(open: &[Open], books: &Books, now_ms: i64, no_header: bool, global
 
 /// `FindHangingTransactionsCommand.printHangingTransactions`.
 fn kafka_row(open: &Open, now_ms: i64) -> Vec<String> {
-    let age = Duration::from_millis(u64::try_from(now_ms - open.last_timestamp_ms).unwrap_or(0));
+    let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(open.last_timestamp_ms)).unwrap_or(0));
     vec![
         open.txn.partition.topic.clone(),
         open.txn.partition.partition.to_string(),
@@ -229,7 +230,7 @@ pub fn say_missing(books: &Books, ui: &mut Ui) {
             ui.note("no partition of __transaction_state is in these directories: transactional ids are not known");
         } else {
             ui.note(
-                "without __cluster_metadata-0 it is not known how many partitions __transaction_state has elsewhere",
+                "without a sound __cluster_metadata-0 it is not known how many partitions __transaction_state has elsewhere",
             );
         }
         return;

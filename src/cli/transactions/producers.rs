@@ -33,6 +33,10 @@ pub fn run(args: &ProducersArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
         let text = format!("kafka-transactions.sh describes one partition, and {} are meant", partitions.len());
         return Err(Problem::usage(text).hint("name it with -t TOPIC -p N, or leave --output kafka out").into());
     }
+    if partitions.is_empty() && outcome < Outcome::Failed {
+        let problem = Problem::new("not_found", "no partition in these directories");
+        return Err(problem.hint("see what there is with: logdir log-dirs").into());
+    }
     let mut listing = Listing::new(PRODUCERS, listing_style(global.output(), ui));
     if !args.no_header && !matches!(global.output(), Some(OutputFormat::Json | OutputFormat::Kafka)) {
         listing.header(ui.out().buffer());

@@ -196,6 +196,8 @@ fn contradiction_text(contradiction: &Contradiction) -> String {
 #[derive(Debug, Default)]
 pub struct ClusterTopics {
     image: Option<MetadataImage>,
+    /// The log directories of each node.
+    dirs: BTreeMap<i32, Vec<PathBuf>>,
 }
 
 impl ClusterTopics {
@@ -236,7 +238,13 @@ impl ClusterTopics {
             let finding = Finding::new(Fault::Damage, Grade::LosesData, reason.path, said);
             dir.findings.push(finding.advice(Advice::Inspect));
         }
-        ClusterTopics { image: believed.map(|believed| believed.image) }
+        let mut of_nodes: BTreeMap<i32, Vec<PathBuf>> = BTreeMap::new();
+        for dir in &dirs {
+            if let Some(node) = dir.log_dir.meta().and_then(MetaProperties::node_id) {
+                of_nodes.entry(node).or_default().push(dir.log_dir.dir().to_owned());
+            }
+        }
+        ClusterTopics { image: believed.map(|believed| believed.image), dirs: of_nodes }
     }
 
     /// Whether the topic's own cleanup.policy has `compact` in it.
@@ -269,9 +277,11 @@ impl ClusterTopics {
             return Some(found);
         }
         let image = self.image.as_ref();
+        let of_broker = || node_id.and_then(|node| self.dirs.get(&node)).map_or(&[][..], Vec::as_slice);
         if let Some(reason) = placement::stray(image, node_id, topic_id, partition) {
             let said = format!("{reason}: a broker renames the directory to -stray");
-            return Some(Finding::new(Fault::Stray, Grade::LosesData, dir, said).advice(Advice::Forecast));
+            let finding = Finding::new(Fault::Stray, Grade::LosesData, dir, said).advice(Advice::Forecast);
+            return Some(finding.of_broker(of_broker()));
         }
         let record = image?.partition(topic_id?, partition.partition)?;
         let assigned = placement::directory_of(record, node_id?).filter(|id| !ensemble::is_reserved(*id))?;
@@ -282,7 +292,8 @@ impl ClusterTopics {
             "the cluster's metadata has it in the log directory with id {assigned}: a broker tells the controller that it \
              is here, or puts a finished -future copy there in its place"
         );
-        Some(Finding::new(Fault::Misplaced, Grade::Slows, dir, said).advice(Advice::Forecast))
+        let finding = Finding::new(Fault::Misplaced, Grade::Slows, dir, said).advice(Advice::Forecast);
+        Some(finding.of_broker(of_broker()))
     }
 
     /// What the metadata log says of the cluster; `None` where there is none that can be read.
