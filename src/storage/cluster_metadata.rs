@@ -56,7 +56,7 @@ pub fn choose<'d>(log_dirs: impl IntoIterator<Item = &'d Path>) -> Choice {
         }
     }
     // Of equals the first by name.
-    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found.sort_by_key(|(log_dir, _)| *log_dir);
     let reaches: Vec<Reach> = found.iter().map(|(_, reach)| *reach).collect();
     let mut choice = Choice::default();
     for number in by_reach(&reaches) {

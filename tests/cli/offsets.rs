@@ -117,8 +117,11 @@ fn position_of(offset: i64, log: &[u8]) -> usize {
     at
 }
 
+/// Log end and leader epoch entries of a replica.
+type Replica = (i64, Option<&'static str>);
+
 /// Copies of a partition, as brokers of one cluster have them: so many records of it, with the given leader epochs.
-fn replicas(of: &[(i64, Option<&str>)]) -> (tempfile::TempDir, Vec<String>) {
+fn replicas(of: &[Replica]) -> (tempfile::TempDir, Vec<String>) {
     let temp = tempfile::tempdir().unwrap();
     let log = "00000000000000000000.log";
     let mut dirs = Vec::new();
@@ -150,7 +153,7 @@ fn replicas(of: &[(i64, Option<&str>)]) -> (tempfile::TempDir, Vec<String>) {
 
 #[test]
 fn the_replica_that_reaches_furthest_answers_whatever_the_order() {
-    let cases: [(&[(i64, Option<&str>)], usize, i64); 4] = [
+    let cases: [(&[Replica], usize, i64); 4] = [
         (&[(100, Some("0 0")), (110, Some("0 0")), (105, Some("0 0"))], 1, 110),
         // A newer epoch counts for more than more records: those were never committed.
         (&[(110, Some("0 0")), (100, Some("0 0,1 100"))], 1, 100),

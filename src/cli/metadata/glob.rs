@@ -82,9 +82,9 @@ pub fn find<'a>(root: Node<'a>, glob: &str) -> Vec<Found<'a>> {
 }
 
 /// The same; none at all is an error that says how far the path goes.
-pub fn find_any<'a>(root: Node<'a>, glob: &str) -> Result<Vec<Found<'a>>, Problem> {
+pub fn find_any<'a>(root: Node<'a>, glob: &str) -> anyhow::Result<Vec<Found<'a>>> {
     let found = find(root, glob);
-    if found.is_empty() { Err(not_found(root, glob)) } else { Ok(found) }
+    if found.is_empty() { Err(not_found(root, glob).into()) } else { Ok(found) }
 }
 
 /// The nodes anywhere in the tree whose own name `glob` names, without what shows topics a second time.
