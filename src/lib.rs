@@ -2,7 +2,7 @@
 //!
 //! The layers, each importing only from those above it in this list:
 //!
-//! - [`types`], [`wire`], [`crc`]: numbers, bytes, checksums;
+//! - [`types`], [`wire`], [`crc`], [`json_text`]: numbers, bytes, checksums, strings in JSON;
 //! - [`batch`]: record batches and messages as pure functions of bytes;
 //! - [`partitioner`]: which partition a record, group or transaction belongs to;
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
@@ -14,6 +14,7 @@
 pub mod batch;
 pub mod cli;
 pub mod crc;
+pub mod json_text;
 pub mod partitioner;
 pub mod schema;
 pub mod storage;

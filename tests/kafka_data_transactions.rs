@@ -6,10 +6,11 @@ mod support;
 use std::collections::BTreeSet;
 
 use logdir::partitioner::PartitionCount;
-use logdir::storage::active_producers::active_producers;
-use logdir::storage::coordinator::transactions::{OpenTransaction, TransactionCoordinator, Verdict};
+use logdir::storage::active_producers::{active_producers, extents};
+use logdir::storage::coordinator::transactions::{OpenTransaction, TransactionCoordinator, Unsure, Verdict};
 use logdir::storage::log_dir::LogDir;
 use logdir::storage::names::DirKind;
+use logdir::storage::remarks::{LogDamages, Remarks};
 use support::int;
 use support::kafka_data::Case;
 
@@ -31,8 +32,8 @@ fn producers_are_those_a_broker_describes() {
             let Some(truth) = offsets.get(name.topic_partition.to_string()) else { continue };
             let Some(expected) = truth["producers"].as_array() else { continue };
             let partition = log_dir.open_partition(name, path).unwrap();
-            let mut notices = Vec::new();
-            let states = active_producers(&partition, &mut notices).unwrap();
+            let mut remarks = Remarks::default();
+            let states = active_producers(&partition, &mut remarks).unwrap();
             let label = format!("{} {}", case.name, name.topic_partition);
             let ours: BTreeSet<_> = states
                 .producers()
@@ -66,7 +67,7 @@ fn producers_are_those_a_broker_describes() {
             let expired = |row: &&(i64, i64, i64, i64, i64, Option<i64>)| row.3 < STARTED_MS && row.5.is_none();
             let more: Vec<_> = ours.difference(&theirs).filter(|row| !expired(row)).collect();
             assert!(more.is_empty() && ours.is_superset(&theirs), "{label}: {ours:?}, broker {theirs:?}");
-            assert_eq!(notices, [], "{label}");
+            assert!(remarks.notices.is_empty() && remarks.damages.is_empty(), "{label}: {remarks:?}");
             partitions += 1;
             producers += theirs.len();
         }
@@ -84,8 +85,8 @@ fn transactional_ids_are_those_kafkas_tool_lists() {
         let Ok(text) = std::fs::read_to_string(case.truth.join("kafka-transactions.list.txt")) else { continue };
         let row = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
         let theirs: BTreeSet<Vec<String>> = text.lines().skip(1).map(row).filter(|row| !row.is_empty()).collect();
-        let mut notices = Vec::new();
-        let coordinator = TransactionCoordinator::read(&log_dirs(&case), &mut notices).unwrap();
+        let mut remarks = Remarks::default();
+        let coordinator = TransactionCoordinator::read(&log_dirs(&case), &mut remarks);
         let ours: BTreeSet<Vec<String>> = coordinator
             .ids()
             .map(|(id, known)| {
@@ -94,7 +95,8 @@ fn transactional_ids_are_those_kafkas_tool_lists() {
             })
             .collect();
         assert_eq!(ours, theirs, "{}", case.name);
-        assert_eq!(notices, [], "{}", case.name);
+        let is_sound = remarks.notices.is_empty() && remarks.damages.is_empty() && remarks.failures.is_empty();
+        assert!(is_sound, "{}: {remarks:?}", case.name);
         compared += theirs.len();
     }
     println!("{compared} transactional ids compared");
@@ -108,7 +110,7 @@ fn transactional_ids_are_those_kafkas_tool_lists() {
 fn what_is_open_is_judged_by_its_coordinator() {
     let Some(case) = Case::all().into_iter().find(|case| case.name.starts_with("02a")) else { return };
     let log_dirs = log_dirs(&case);
-    let coordinator = TransactionCoordinator::read(&log_dirs, &mut Vec::new()).unwrap();
+    let coordinator = TransactionCoordinator::read(&log_dirs, &mut Remarks::default());
     let count = PartitionCount::new(3);
     assert_eq!(coordinator.partitions().iter().copied().collect::<Vec<_>>(), [0, 1, 2]);
     let known = coordinator.id("tx-hang").unwrap();
@@ -116,8 +118,13 @@ fn what_is_open_is_judged_by_its_coordinator() {
     let mut open = Vec::new();
     for (name, path) in log_dirs[0].partitions().filter(|(name, _)| name.kind == DirKind::Live) {
         let partition = log_dirs[0].open_partition(name, path).unwrap();
-        for (first, producer_id) in active_producers(&partition, &mut Vec::new()).unwrap().open_txns() {
-            open.push(OpenTransaction { partition: name.topic_partition.clone(), producer_id, first });
+        for (first, producer_id) in active_producers(&partition, &mut Remarks::default()).unwrap().open_txns() {
+            open.push(OpenTransaction {
+                partition: name.topic_partition.clone(),
+                producer_id,
+                first,
+                may_have_ended: false,
+            });
         }
     }
     assert!(!open.is_empty());
@@ -127,13 +134,18 @@ fn what_is_open_is_judged_by_its_coordinator() {
         assert!(known.state.partitions.contains(&txn.partition), "{txn:?}");
         let partition = log_dirs[0].partitions().find(|(name, _)| name.topic_partition == txn.partition).unwrap();
         let partition = log_dirs[0].open_partition(partition.0, partition.1).unwrap();
-        let extent = logdir::storage::active_producers::extent(&partition, txn.producer_id, txn.first).unwrap();
+        let (since, mut damages) = ([(txn.producer_id, txn.first)].into(), LogDamages::default());
+        let extent = extents(&partition, &since, &mut damages).unwrap()[&txn.producer_id];
+        assert!(damages.is_empty(), "{damages:?}");
         assert!(extent.records > 0 && extent.size_bytes > 61, "{extent:?}");
         assert_eq!(coordinator.judge(txn, count, start + timeout), Verdict::Open);
         assert_eq!(coordinator.judge(txn, count, start + timeout + 1), Verdict::Expired);
         let foreign = OpenTransaction { producer_id: logdir::types::ProducerId(4_711), ..txn.clone() };
         assert!(matches!(coordinator.judge(&foreign, count, 0), Verdict::Hanging(_)));
-        assert_eq!(coordinator.judge(&foreign, PartitionCount::new(4), 0), Verdict::Unknown);
+        let unsure = |unsure| Verdict::Unknown(unsure);
+        assert_eq!(coordinator.judge(&foreign, PartitionCount::new(4), 0), unsure(Unsure::Coordinator));
+        let maybe = OpenTransaction { may_have_ended: true, ..foreign };
+        assert_eq!(coordinator.judge(&maybe, count, 0), unsure(Unsure::Log));
         let elsewhere = logdir::types::TopicPartition::new("elsewhere", 0);
         let elsewhere = OpenTransaction { partition: elsewhere, ..txn.clone() };
         assert!(matches!(coordinator.judge(&elsewhere, count, 0), Verdict::Hanging(_)));

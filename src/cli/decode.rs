@@ -150,18 +150,39 @@ impl Decoder {
         out.push(b'\n');
     }
 
-    /// A key and a value for columns: the record's type with what it is about, and what it says.
+    /// A key and a value for columns: the record's type with what it is about, and what it says. Of what cannot be read, `-`
+    /// and the object that [`Decoder::json`] gives.
     pub fn cells(self, key: Option<&[u8]>, value: Option<&[u8]>) -> (String, String) {
-        let mut object = Vec::new();
-        self.json(key, value, &mut object);
-        let object = String::from_utf8_lossy(&object);
-        // `{"type":"OffsetCommit","key":{...},"version":4,"value":{...}}`, whose fields stand in this order.
-        let Some((head, value)) = object.split_once(",\"value\":") else { return ("-".into(), object.into_owned()) };
-        let value = value.strip_suffix('}').unwrap_or(value).to_owned();
-        let kind = head.strip_prefix("{\"type\":\"").and_then(|rest| rest.split('"').next()).unwrap_or("-");
-        let about = head.split_once(",\"key\":").and_then(|(_, rest)| rest.rsplit_once(",\"version\":"));
-        let key = about.map_or_else(|| kind.to_owned(), |(about, _)| format!("{kind} {about}"));
-        (key, value)
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (mut about, mut said) = (Vec::new(), Vec::new());
+        match self {
+            Decoder::Coordinator(topic) => {
+                if let Ok(record) = coordinator::decode(topic, key.unwrap_or_default(), value) {
+                    about.extend_from_slice(record.kind.name.as_bytes());
+                    about.push(b' ');
+                    record.key.write_json(&mut about);
+                    match &record.value {
+                        CoordinatorValue::Tombstone => said.extend_from_slice(b"null"),
+                        CoordinatorValue::Known(_) => record.write_value_json(&mut said),
+                        CoordinatorValue::Unknown { version, bytes } => write_unknown(*version, bytes, &mut said),
+                    }
+                    return (text(about), text(said));
+                }
+            }
+            Decoder::Metadata => match metadata::decode(value.unwrap_or_default()) {
+                Ok(Decoded::Known(record)) => {
+                    record.fields.write_json(&mut said);
+                    return (record.message.name.to_owned(), text(said));
+                }
+                Ok(Decoded::Unknown { name: Some(name), version, bytes, .. }) => {
+                    write_unknown(version, bytes, &mut said);
+                    return (name.to_owned(), text(said));
+                }
+                Ok(Decoded::Unknown { name: None, .. }) | Err(_) => {}
+            },
+        }
+        self.json(key, value, &mut said);
+        ("-".to_owned(), text(said))
     }
 
     /// Appends an object: the record's `type` by name, its `key` and `value` in Kafka's JSON form, the value's
@@ -229,6 +250,13 @@ fn write_console_value(record: &CoordinatorRecord<'_>, out: &mut Vec<u8>) {
             out.push(b'}');
         }
     }
+}
+
+/// A value of a version that is not known.
+fn write_unknown(version: impl std::fmt::Display, bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"version\":{version}").as_bytes());
+    write_base64("value_base64", bytes, out);
+    out.push(b'}');
 }
 
 /// Tagged fields that a newer Kafka added to a version we know.

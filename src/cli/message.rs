@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use super::Outcome;
+use super::consume::storage_problem;
 use super::ui::{Problem, Ui};
 use crate::batch::{BatchError, CompressionError, PayloadError};
+use crate::storage::remarks::{LogDamage, Remarks};
 use crate::types::{Offset, Position};
 
 /// How bad it is.
@@ -63,6 +66,41 @@ impl Message {
             Severity::Warning => ui.warning(self.problem),
         }
     }
+}
+
+/// Shows what an answer has to be seen beside, and says how a run ends for it: damage with 1, what cannot be read with 3.
+pub fn show_remarks(remarks: Remarks, ui: &mut Ui) -> Outcome {
+    let mut outcome = Outcome::Done;
+    for notice in remarks.notices {
+        ui.warning(Problem::new("notice", notice.message).path(notice.path));
+    }
+    for damage in remarks.damages.places() {
+        outcome |= Outcome::Findings;
+        ui.error(damage_problem(damage));
+    }
+    if remarks.damages.more() > 0 {
+        ui.error(Problem::new("error", format!("{} more places of damage", remarks.damages.more())));
+    }
+    for error in remarks.failures {
+        let problem = storage_problem(&error);
+        outcome |= problem.ends_with();
+        ui.error(problem);
+    }
+    outcome
+}
+
+/// A place in a log that was passed over.
+fn damage_problem(damage: &LogDamage) -> Problem {
+    let LogDamage { log, position, reason, next } = damage;
+    let next = match next {
+        Some(next) => format!("read on at offset {next}"),
+        None => "nothing behind it is readable".to_owned(),
+    };
+    let dir = log.parent().unwrap_or(log).display();
+    Problem::new(payload_code(reason), format!("batch at position {position}: {reason}; {next}"))
+        .path(log)
+        .position(position.get())
+        .hint(format!("what was passed over is not in the answer; see all with: logdir verify {dir}"))
 }
 
 /// The stable word for why bytes are no batch.

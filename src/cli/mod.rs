@@ -7,6 +7,7 @@ pub mod args;
 pub mod completions;
 pub mod consume;
 pub mod decode;
+pub mod dirs;
 pub mod dump;
 pub mod dump_segment;
 pub mod filter;

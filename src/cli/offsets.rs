@@ -7,16 +7,19 @@ use regex::Regex;
 
 use super::args::{GlobalArgs, OutputFormat, TopicArg, now_ms};
 use super::consume::IsolationLevel;
-use super::consume::select::{Selection, select, storage_problem};
+use super::consume::select::{OfReplicas, Selection, select, storage_problem};
 use super::json_row::JsonRow;
+use super::message::show_remarks;
 use super::range::{self, Partitions};
 use super::table::{Column, Listing, ListingStyle};
 use super::ui::{Pipe, Problem, Ui};
-use super::{Outcome, man, size};
+use super::{Outcome, dirs, man, size};
 use crate::storage::fs::StorageError;
 use crate::storage::list_offsets::{Found, Isolation, ListOffsets, OffsetSpec};
 use crate::storage::metadata_log;
-use crate::storage::partition::{Notice, Partition};
+use crate::storage::partition::Partition;
+use crate::storage::remarks::Remarks;
+use crate::storage::replicas::Other;
 use crate::types::{Offset, TopicPartition};
 
 /// Print earliest, latest and by-time offsets of partitions
@@ -24,6 +27,9 @@ use crate::types::{Offset, TopicPartition};
 /// The latest offset is the log end, or with --isolation-level read_committed the last stable offset. A broker answers
 /// with the high watermark: on disk there is only a checkpoint of it that lags behind, and a leader moves it to the log end
 /// once all in-sync replicas have caught up (at its start, where it is the only one). --json has both beside each answer.
+///
+/// With the directories of several brokers, the replica whose log reaches furthest answers. Exits 1 when damage was passed
+/// over on the way to an answer.
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("offsets"))]
 pub struct OffsetsArgs {
@@ -90,11 +96,14 @@ impl TimeArg {
                 (None, Some(time)) => {
                     OffsetSpec::Timestamp(range::parse_time(time, now_ms()).map_err(|error| error.to_string())?)
                 }
-                (None, None) => OffsetSpec::of_number(text.parse().map_err(|_| {
-                    "expected latest (-1), earliest (-2), max-timestamp (-3), earliest-local (-4), latest-tiered (-5), \
-                     earliest-pending-upload (-6), milliseconds since 1970, or @TIME"
-                        .to_owned()
-                })?),
+                (None, None) => match text.parse().map(OffsetSpec::of_number) {
+                    Ok(spec) if !matches!(spec, OffsetSpec::Timestamp(..0)) => spec,
+                    _ => {
+                        return Err("expected latest (-1), earliest (-2), max-timestamp (-3), earliest-local (-4), \
+                                    latest-tiered (-5), earliest-pending-upload (-6), milliseconds since 1970, or @TIME"
+                            .to_owned());
+                    }
+                },
             },
         };
         Ok(TimeArg { spec, text: spec.word().unwrap_or(text).to_owned() })
@@ -156,7 +165,10 @@ struct Answers {
     found: Vec<Option<Found>>,
     /// What every answer is seen beside; only where it is shown.
     ends: Option<Ends>,
-    notices: Vec<Notice>,
+    /// Replicas in other directories, which were not asked.
+    others: Vec<Other>,
+    /// Damage was met on the way, and passed over.
+    is_damaged: bool,
 }
 
 struct Ends {
@@ -175,24 +187,18 @@ pub fn run(args: &OffsetsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         let problem = Problem::usage("--output kafka has no place for more than one --time");
         return Err(problem.hint("use table, json or tsv").into());
     }
-    if !args.paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
-        return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
-    }
-    let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
+    let log_dirs = dirs::of_options(&args.paths, global)?;
     let selection = Selection {
         paths: &args.paths,
         log_dirs: &log_dirs,
         topics: &args.topic,
         partitions: args.partition.as_ref(),
         internal: true,
+        of_replicas: OfReplicas::Furthest,
     };
     let selected = select(&selection)?;
-    let mut outcome = Outcome::Done;
     selected.messages.into_iter().for_each(|message| message.show(ui));
-    for problem in selected.failures {
-        outcome |= problem.ends_with();
-        ui.error(problem);
-    }
+    let mut outcome = dirs::show_all(selected.failures, ui);
     let is_wanted = |partition: &Partition| {
         let name = partition.topic_partition();
         let by_rule = args.topic_partitions.as_ref().is_none_or(|rules| rules.lets_pass(name));
@@ -212,21 +218,17 @@ pub fn run(args: &OffsetsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(global.threads().get()).build()?;
     let with_ends = format == OutputFormat::Json;
-    let answers: Vec<Result<Answers, StorageError>> =
+    let answers: Vec<Result<(Answers, Remarks), StorageError>> =
         pool.install(|| partitions.par_iter().map(|partition| answer(partition, times, args, with_ends)).collect());
     let mut printer = Printer::new(format, args, times, ui);
     for answers in answers {
         match answers {
-            Ok(answers) => {
-                for notice in &answers.notices {
-                    ui.warning(Problem::new("notice", notice.message.clone()).path(&notice.path));
-                }
+            Ok((mut answers, remarks)) => {
+                outcome |= show_remarks(remarks, ui);
+                answers.others = selected.others.get(&answers.topic_partition).cloned().unwrap_or_default();
                 printer.partition(&answers, times, ui.out().buffer());
             }
-            Err(error) => {
-                outcome |= Outcome::Failed;
-                ui.error(storage_problem(&error));
-            }
+            Err(error) => outcome |= dirs::show_all([storage_problem(&error)], ui),
         }
         if ui.out().drain()? == Pipe::Closed {
             return Ok(outcome);
@@ -240,7 +242,7 @@ fn answer(
     times: &[TimeArg],
     args: &OffsetsArgs,
     with_ends: bool,
-) -> Result<Answers, StorageError> {
+) -> Result<(Answers, Remarks), StorageError> {
     let isolation = match args.isolation_level {
         IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
         IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
@@ -258,13 +260,16 @@ fn answer(
     } else {
         None
     };
-    Ok(Answers {
+    let remarks = offsets.take_remarks();
+    let answers = Answers {
         topic_partition: partition.topic_partition().clone(),
         path: partition.dir().to_owned(),
+        others: Vec::new(),
         found,
         ends,
-        notices: offsets.take_notices(),
-    })
+        is_damaged: !remarks.damages.is_empty(),
+    };
+    Ok((answers, remarks))
 }
 
 const COLUMNS: &[Column] = &[
@@ -349,7 +354,17 @@ fn json(answers: &Answers, time: &TimeArg, found: Option<Found>, out: &mut Vec<u
         .field("high_watermark", ends.and_then(|ends| ends.high_watermark).map(Offset::get))
         .field("last_stable_offset", ends.map(|ends| ends.last_stable.get()))
         .field("path", answers.path.display().to_string())
+        .field("other_replicas", answers.others.iter().map(other_json).collect::<Vec<_>>())
+        .field("damaged", answers.is_damaged)
         .write(out);
+}
+
+fn other_json(other: &Other) -> serde_json::Value {
+    serde_json::json!({
+        "path": other.dir.display().to_string(),
+        "leader_epoch": other.reach.epoch.map(|epoch| epoch.0),
+        "log_end_offset": other.reach.log_end.get(),
+    })
 }
 
 #[cfg(test)]
@@ -371,6 +386,9 @@ mod tests {
             ("5", Some((Timestamp(5), "5"))),
             ("@1700000000", Some((Timestamp(1_700_000_000_000), "@1700000000"))),
             ("@2023-11-14T22:13:20Z", Some((Timestamp(1_700_000_000_000), "@2023-11-14T22:13:20Z"))),
+            ("0", Some((Timestamp(0), "0"))),
+            ("-7", None),
+            ("-9223372036854775808", None),
             ("soon", None),
             ("@soon", None),
             ("99999999999999999999", None),

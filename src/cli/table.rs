@@ -1,7 +1,10 @@
 //! Long listings, written as they are found: fixed columns, no memory that grows with the rows.
 //!
 //! A value wider than its column pushes what follows; two spaces always remain between columns, so
-//! `awk '{print $3}'` works on any row whose cells hold no spaces.
+//! `awk '{print $3}'` works on any row whose cells hold no spaces. A cell is one line whatever is in it: control characters of
+//! names and values are escaped.
+
+use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 
@@ -98,6 +101,7 @@ impl Listing {
             escape_tsv(text, out);
             return;
         }
+        let text = &*printable(text);
         let width = if text.is_ascii() { text.len() } else { String::from_utf8_lossy(text).chars().count() };
         let (least, align) = column.map_or((0, Align::Left), |c| (c.width.max(c.name.len()), c.align));
         let padding = least.saturating_sub(width);
@@ -131,6 +135,36 @@ impl Listing {
 
 fn pad(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, b' ');
+}
+
+/// `text` with control characters as `\n`, `\t`, `\r` or `\xHH`: in a table they would end the row, or tell the terminal
+/// something. A backslash stays what it is.
+pub fn printable(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_control = |at: usize, byte: u8| match byte {
+        0..0x20 | 0x7f => true,
+        // U+0080 to U+009F, which some terminals take for escape sequences.
+        0xc2 => text.get(at + 1).is_some_and(|next| (0x80..0xa0).contains(next)),
+        _ => false,
+    };
+    if !text.iter().enumerate().any(|(at, byte)| is_control(at, *byte)) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = Vec::with_capacity(text.len() + 8);
+    let mut bytes = text.iter().copied().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\n' => escaped.extend_from_slice(b"\\n"),
+            b'\t' => escaped.extend_from_slice(b"\\t"),
+            b'\r' => escaped.extend_from_slice(b"\\r"),
+            _ if is_control(at, byte) => {
+                // Two bytes in UTF-8, of which the second is the character's number.
+                let number = if byte == 0xc2 { bytes.next().map_or(byte, |(_, next)| next) } else { byte };
+                escaped.extend_from_slice(format!("\\x{number:02x}").as_bytes());
+            }
+            _ => escaped.push(byte),
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 /// Appends `text` with tab, newline and backslash escaped: one cell of a TSV row.
@@ -233,13 +267,28 @@ mod tests {
 
     #[test]
     fn columns_align_and_wide_values_push() {
-        let expected = "  OFFSET  CODEC  FLAGS\n       0  none   -\n1234567890  snappyx  -\n      -1  a\tb    -\n";
+        let expected = "  OFFSET  CODEC  FLAGS\n       0  none   -\n1234567890  snappyx  -\n      -1  a\\tb   -\n";
         assert_eq!(rows(ListingStyle::Table { bold: false }), expected);
         assert_eq!(
             rows(ListingStyle::Table { bold: true }).lines().next(),
             Some("\x1b[1m  OFFSET  CODEC  FLAGS\x1b[0m")
         );
         assert_eq!(rows(ListingStyle::Tsv), "offset\tcodec\tflags\n0\tnone\t-\n1234567890\tsnappyx\t-\n-1\ta\\tb\t-\n");
+    }
+
+    #[test]
+    fn a_cell_is_one_line_whatever_is_in_it() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"plain\\n", b"plain\\n"),
+            (b"a\nb\rc\td", b"a\\nb\\rc\\td"),
+            (b"\x1b[31m\x7f\0", b"\\x1b[31m\\x7f\\x00"),
+            ("é\u{9b}31m ü".as_bytes(), "é\\x9b31m ü".as_bytes()),
+            (b"\xff\xc2", b"\xff\xc2"),
+            (b"", b""),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(&*printable(text), expected, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

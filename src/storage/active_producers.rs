@@ -1,37 +1,43 @@
 //! The producers a partition knows at its end, as a broker that has loaded it would (`kafka-transactions.sh
 //! describe-producers`): the newest producer snapshot, and the log behind it.
 
+use std::collections::BTreeMap;
+
 use super::fs::StorageError;
 use super::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use super::partition::{Notice, Partition, present};
 use super::producer_state::{self, ProducerSnapshot};
 use super::producer_states::ProducerStates;
+use super::remarks::{LogDamages, Remarks};
 use super::transactions::each_producer_batch;
 use crate::batch::Frame;
+use crate::batch::scan::Depth;
 use crate::types::{Offset, ProducerId};
 
 /// The producers of `partition` at its log end. None has expired: that is for a broker's clock to say.
 ///
-/// Batches and snapshots that a broker could not take are passed over; `notices` has a word on each.
-pub fn active_producers(partition: &Partition, notices: &mut Vec<Notice>) -> Result<ProducerStates, StorageError> {
+/// Batches and snapshots that a broker could not take, and what is damaged, are passed over; `remarks` has a word on each.
+/// Of batches of data the headers are read, not the checksums: see [`extents`].
+pub fn active_producers(partition: &Partition, remarks: &mut Remarks) -> Result<ProducerStates, StorageError> {
     let mut from = partition.log_start();
     let mut states = ProducerStates::new(from);
     // One beyond the log end speaks of records that are gone; a broker drops it (`truncateAndReload`).
-    if let Some((offset, snapshot)) = newest_snapshot(partition, partition.log_end()?, notices)? {
+    if let Some((offset, snapshot)) = newest_snapshot(partition, partition.log_end()?, &mut remarks.notices)? {
         states = ProducerStates::from_snapshot(&snapshot, offset, 0, i64::MAX);
         from = offset;
     }
     let first = partition.floor_segment(from);
-    for segment in partition.segments().get(first..).unwrap_or_default() {
+    for (number, segment) in partition.segments().iter().enumerate().skip(first) {
         let mut refused = None;
-        each_producer_batch(segment, from, Offset::MAX, &mut |batch| {
+        let range = from..Offset::MAX;
+        each_producer_batch(partition, number, range, Depth::Headers, &mut remarks.damages, &mut |batch| {
             if let Err(refusal) = states.replay(batch) {
                 refused.get_or_insert_with(|| (batch.base_offset(), refusal));
             }
         })?;
         if let Some((offset, refusal)) = refused {
             let said = format!("batch at offset {offset}: {refusal}; passed over");
-            notices.push(Notice::new(&segment.log, said));
+            remarks.notices.push(Notice::new(&segment.log, said));
         }
     }
     Ok(states)
@@ -48,20 +54,32 @@ pub struct Extent {
     pub size_bytes: u64,
 }
 
-/// What the transaction of `producer_id` that is open since `first` holds; reads headers from there to the end.
-pub fn extent(partition: &Partition, producer_id: ProducerId, first: Offset) -> Result<Extent, StorageError> {
-    let mut extent = Extent::default();
-    let from = partition.floor_segment(first);
-    for segment in partition.segments().get(from..).unwrap_or_default() {
-        each_producer_batch(segment, first, Offset::MAX, &mut |batch| {
-            if batch.producer_id() == producer_id && batch.is_transactional() && !batch.is_control() {
+/// What the transactions hold that are open in `partition`, each since its first offset.
+///
+/// One walk from the earliest of them to the end, checksums and all: where it meets damage, `damages` says how far that
+/// reaches, and so which of them may have ended there.
+pub fn extents(
+    partition: &Partition,
+    open: &BTreeMap<ProducerId, Offset>,
+    damages: &mut LogDamages,
+) -> Result<BTreeMap<ProducerId, Extent>, StorageError> {
+    let mut extents: BTreeMap<_, _> = open.keys().map(|producer| (*producer, Extent::default())).collect();
+    let Some(first) = open.values().min().copied() else { return Ok(extents) };
+    for number in partition.floor_segment(first)..partition.segments().len() {
+        each_producer_batch(partition, number, first..Offset::MAX, Depth::Crc, damages, &mut |batch| {
+            if !batch.is_transactional() || batch.is_control() {
+                return;
+            }
+            let producer = batch.producer_id();
+            let Some(extent) = extents.get_mut(&producer) else { return };
+            if open.get(&producer).is_some_and(|since| batch.last_offset() >= *since) {
                 extent.batches += 1;
                 extent.records += u64::try_from(batch.record_count()).unwrap_or(0);
                 extent.size_bytes += Frame::Batch(*batch).size_bytes();
             }
         })?;
     }
-    Ok(extent)
+    Ok(extents)
 }
 
 /// The producer snapshot of exactly this offset; `None` when there is none that can be read.

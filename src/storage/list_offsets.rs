@@ -12,8 +12,11 @@
 //! A leader moves the high watermark to the log end as soon as all in-sync replicas have it: at once where it is the
 //! only one, as after most starts of a single replica. Offline that is taken for done, and the log end is the answer;
 //! the high watermark of the checkpoint is a lower bound that lags behind.
+//!
+//! Damage is passed over, and [`ListOffsets::take_remarks`] says where: what stood there may have been the answer.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use super::file_source::FileSource;
 use super::fs::StorageError;
@@ -22,10 +25,11 @@ use super::index::offset::OffsetIndex;
 use super::index::time::TimeIndex;
 use super::leader_epochs;
 use super::names::SegmentFileKind;
-use super::partition::{Notice, Partition, Segment, open_scanner, present, seek_if_true};
+use super::partition::{LogTail, Notice, Partition, Segment, open_scanner, present, seek_if_true};
+use super::remarks::{LogDamage, LogDamages, Remarks};
 use super::transactions::Transactions;
-use crate::batch::Decompressor;
 use crate::batch::scan::{Depth, Scanner, Step};
+use crate::batch::{Decompressor, Frame, PayloadError, RecordRef};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampMs};
 
 /// Which offset is asked for (`OffsetSpec`).
@@ -103,26 +107,35 @@ pub struct ListOffsets<'p> {
     decompressor: Decompressor,
     log_end: Option<Offset>,
     last_stable: Option<Offset>,
-    notices: Vec<Notice>,
+    remarks: Remarks,
 }
 
 impl<'p> ListOffsets<'p> {
     /// Reads nothing yet. Batches larger than `max_batch_bytes`, decompressed, are passed over.
     pub fn new(partition: &'p Partition, max_batch_bytes: usize) -> ListOffsets<'p> {
         let decompressor = Decompressor::with_cap(max_batch_bytes);
-        ListOffsets { partition, decompressor, log_end: None, last_stable: None, notices: Vec::new() }
+        ListOffsets { partition, decompressor, log_end: None, last_stable: None, remarks: Remarks::default() }
     }
 
-    /// Files that could not be used and were made up for.
-    pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+    /// Files that could not be used and were made up for, and damage that was met on the way to an answer.
+    pub fn take_remarks(&mut self) -> Remarks {
+        std::mem::take(&mut self.remarks)
+    }
+
+    /// The end of the log, and damage at it.
+    fn tail(&mut self) -> Result<LogTail, StorageError> {
+        let tail = self.partition.tail()?;
+        if let (Some(damage), Some(last)) = (&tail.damage, self.partition.segments().last()) {
+            self.remarks.damages.add_scanned(&last.log, damage);
+        }
+        Ok(tail)
     }
 
     /// The offset the next record would get.
     pub fn log_end(&mut self) -> Result<Offset, StorageError> {
         let found = match self.log_end {
             Some(known) => known,
-            None => self.partition.log_end()?,
+            None => self.tail()?.log_end,
         };
         self.log_end = Some(found);
         Ok(found)
@@ -136,7 +149,8 @@ impl<'p> ListOffsets<'p> {
         let end = self.log_end()?;
         let mut transactions = Transactions::new(self.partition);
         let found = transactions.last_stable(end)?;
-        self.notices.append(&mut transactions.take_notices());
+        self.remarks.notices.append(&mut transactions.take_notices());
+        self.remarks.damages.merge(transactions.take_damages());
         self.last_stable = Some(found);
         Ok(found)
     }
@@ -178,7 +192,7 @@ impl<'p> ListOffsets<'p> {
         match present(leader_epochs::read(&path)) {
             Ok(epochs) => epochs.map(|epochs| epochs.entries().to_vec()).unwrap_or_default(),
             Err(error) => {
-                self.notices.push(Notice::new(path, format!("{}; leader epochs unknown", error.kind)));
+                self.remarks.notices.push(Notice::new(path, format!("{}; leader epochs unknown", error.kind)));
                 Vec::new()
             }
         }
@@ -197,7 +211,13 @@ impl<'p> ListOffsets<'p> {
             }
             return self
                 .partition
-                .find_timestamp_from(number, target_ms, self.partition.log_start(), &mut self.decompressor)
+                .find_timestamp_from(
+                    number,
+                    target_ms,
+                    self.partition.log_start(),
+                    &mut self.decompressor,
+                    &mut self.remarks.damages,
+                )
                 .map_err(|error| StorageError::new(&segment.log, error));
         }
         Ok(None)
@@ -214,13 +234,14 @@ impl<'p> ListOffsets<'p> {
         let Some((number, timestamp, offset)) = best else { return Ok(None) };
         let Some(segment) = self.partition.segments().get(number) else { return Ok(None) };
         let error = |error: io::Error| StorageError::new(&segment.log, error);
-        if let Some(found) = first_with(segment, timestamp, offset, &mut self.decompressor).map_err(error)? {
+        let (decompressor, damages) = (&mut self.decompressor, &mut self.remarks.damages);
+        if let Some(found) = first_with(segment, timestamp, offset, decompressor, damages).map_err(error)? {
             return Ok(found);
         }
         // The index named a timestamp that no batch has: the headers know better.
-        match scan_largest(segment)? {
+        match scan_largest(segment, damages)? {
             Some((timestamp, _)) => {
-                Ok(first_with(segment, timestamp, segment.base, &mut self.decompressor).map_err(error)?.flatten())
+                Ok(first_with(segment, timestamp, segment.base, decompressor, damages).map_err(error)?.flatten())
             }
             None => Ok(None),
         }
@@ -228,20 +249,21 @@ impl<'p> ListOffsets<'p> {
 
     /// The largest timestamp of a segment, and the last offset of the batch that has it: from the end of the time index,
     /// and in the last segment from what stands behind the last index entry too.
-    fn largest_of(&self, number: usize) -> Result<Option<(TimestampMs, Offset)>, StorageError> {
+    fn largest_of(&mut self, number: usize) -> Result<Option<(TimestampMs, Offset)>, StorageError> {
         let Some(segment) = self.partition.segments().get(number) else { return Ok(None) };
         let path = segment.sibling(SegmentFileKind::TimeIndex);
         // One that cannot be read is as good as none.
         let has_index = path.is_file();
-        let Ok(entry) = index::tail::time(segment.base, &path) else { return scan_largest(segment) };
+        let damages = &mut self.remarks.damages;
+        let Ok(entry) = index::tail::time(segment.base, &path) else { return scan_largest(segment, damages) };
         if !has_index {
-            return scan_largest(segment);
+            return scan_largest(segment, damages);
         }
         let indexed = entry.map(|entry| (entry.timestamp, entry.offset));
         if number + 1 < self.partition.segments().len() {
             return Ok(indexed);
         }
-        let tail = self.partition.tail()?.largest;
+        let tail = self.tail()?.largest;
         Ok(match (indexed, tail) {
             (Some(indexed), Some(tail)) if tail.0 > indexed.0 => Some(tail),
             (None, tail) => tail,
@@ -272,7 +294,9 @@ impl Partition {
             if !is_last && time_index_of(segment, is_older) == Some(true) {
                 continue;
             }
-            let found = self.find_timestamp_from(number, target_ms, from, &mut decompressor);
+            // Whoever reads from there on meets the damage by itself.
+            let damages = &mut LogDamages::default();
+            let found = self.find_timestamp_from(number, target_ms, from, &mut decompressor, damages);
             if let Some(found) = found.map_err(|error| StorageError::new(&segment.log, error))? {
                 return Ok(found.timestamp_ms.map(|timestamp| (found.offset, timestamp)));
             }
@@ -287,6 +311,7 @@ impl Partition {
         target_ms: TimestampMs,
         from: Offset,
         decompressor: &mut Decompressor,
+        damages: &mut LogDamages,
     ) -> io::Result<Option<Found>> {
         let Some(segment) = self.segments().get(number) else { return Ok(None) };
         // Everything below the floor entry is older than the target. An index that breaks its rules says nothing.
@@ -303,16 +328,22 @@ impl Partition {
                         continue;
                     }
                     let epoch = Some(entry.frame.leader_epoch()).filter(|epoch| *epoch >= LeaderEpoch(0));
-                    let Ok(records) = entry.frame.records(decompressor) else { continue };
-                    let hit = records
-                        .map_while(Result::ok)
-                        .find(|record| record.timestamp_ms >= target_ms && record.offset >= from);
-                    if let Some(record) = hit {
-                        let timestamp_ms = Some(record.timestamp_ms);
-                        return Ok(Some(Found { offset: record.offset, timestamp_ms, leader_epoch: epoch }));
+                    let is_it = |record: &RecordRef<'_>| record.timestamp_ms >= target_ms && record.offset >= from;
+                    let hit = match first_record(&entry.frame, decompressor, &is_it) {
+                        Ok(hit) => hit,
+                        Err(reason) => {
+                            let next = Some(entry.frame.last_offset().next());
+                            let (log, position) = (segment.log.clone(), entry.position);
+                            damages.add(LogDamage { log, position, reason, next });
+                            continue;
+                        }
+                    };
+                    if let Some((offset, timestamp_ms)) = hit {
+                        let timestamp_ms = Some(timestamp_ms);
+                        return Ok(Some(Found { offset, timestamp_ms, leader_epoch: epoch }));
                     }
                 }
-                Step::Damage(_) => {}
+                Step::Damage(damage) => damages.add_scanned(&segment.log, &damage),
                 Step::End(..) => return Ok(None),
             }
         }
@@ -340,7 +371,7 @@ fn time_index_of<T>(segment: &Segment, ask: impl FnOnce(TimeIndex<'_>) -> T) -> 
 }
 
 /// The largest timestamp in the headers of a segment, and the last offset of the first batch that has it.
-fn scan_largest(segment: &Segment) -> Result<Option<(TimestampMs, Offset)>, StorageError> {
+fn scan_largest(segment: &Segment, damages: &mut LogDamages) -> Result<Option<(TimestampMs, Offset)>, StorageError> {
     let error = |error: io::Error| StorageError::new(&segment.log, error);
     let mut scanner = match open_scanner(segment, Depth::Headers) {
         Ok(scanner) => scanner,
@@ -356,7 +387,7 @@ fn scan_largest(segment: &Segment) -> Result<Option<(TimestampMs, Offset)>, Stor
                     largest = Some((timestamp, entry.frame.last_offset()));
                 }
             }
-            Step::Damage(_) => {}
+            Step::Damage(damage) => damages.add_scanned(&segment.log, &damage),
             Step::End(..) => return Ok(largest),
         }
     }
@@ -369,6 +400,7 @@ fn first_with(
     timestamp: TimestampMs,
     near: Offset,
     decompressor: &mut Decompressor,
+    damages: &mut LogDamages,
 ) -> io::Result<Option<Option<Found>>> {
     let Some(mut scanner) = scanner_at(segment, near)? else { return Ok(None) };
     loop {
@@ -378,16 +410,31 @@ fn first_with(
                     return Ok(Some(None));
                 }
                 let leader_epoch = Some(entry.frame.leader_epoch()).filter(|epoch| *epoch >= LeaderEpoch(0));
-                let Ok(records) = entry.frame.records(decompressor) else { return Ok(Some(None)) };
-                let hit = records.map_while(Result::ok).find(|record| record.timestamp_ms == timestamp);
-                return Ok(Some(hit.map(|record| Found {
-                    offset: record.offset,
-                    timestamp_ms: Some(timestamp),
-                    leader_epoch,
-                })));
+                let hit = match first_record(&entry.frame, decompressor, &|record| record.timestamp_ms == timestamp) {
+                    Ok(hit) => hit,
+                    Err(reason) => {
+                        let next = Some(entry.frame.last_offset().next());
+                        damages.add(LogDamage { log: segment.log.clone(), position: entry.position, reason, next });
+                        None
+                    }
+                };
+                return Ok(Some(hit.map(|(offset, _)| Found { offset, timestamp_ms: Some(timestamp), leader_epoch })));
             }
-            Step::Entry(_) | Step::Damage(_) => {}
+            Step::Damage(damage) => damages.add_scanned(&segment.log, &damage),
+            Step::Entry(_) => {}
             Step::End(..) => return Ok(None),
         }
     }
+}
+
+/// Offset and timestamp of the first record of a batch that `is_it` holds for.
+fn first_record(
+    frame: &Frame<'_>,
+    decompressor: &mut Decompressor,
+    is_it: &dyn Fn(&RecordRef<'_>) -> bool,
+) -> Result<Option<(Offset, TimestampMs)>, PayloadError> {
+    frame.records(decompressor)?.visit(|record| match is_it(record) {
+        true => ControlFlow::Break((record.offset, record.timestamp_ms)),
+        false => ControlFlow::Continue(()),
+    })
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::cluster_metadata::{self, Choice, ClusterMetadata};
 use super::forecast::{self, METADATA_DIR};
 use super::fs::StorageError;
 use super::log_dir::LogDir;
@@ -28,7 +29,7 @@ pub enum NodeError {
     /// A directory cannot be listed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The metadata log is there and cannot be read.
+    /// The metadata log is there, and cannot be read or is damaged.
     #[error("the cluster's metadata cannot be read: {0}")]
     Metadata(forecast::Reason),
 }
@@ -116,17 +117,23 @@ impl Cluster {
 
 impl Node {
     /// Looks at log directories of one node. Reads only.
+    ///
+    /// A metadata log that is damaged is not believed: what stood behind the damage would be taken for unknown.
     pub fn open(dirs: &[PathBuf]) -> Result<Node, NodeError> {
         let mut node = Node { dirs: Vec::with_capacity(dirs.len()), cluster: None };
         for path in dirs {
             let listed = if path.exists() { Some(LogDir::open(path)?) } else { None };
-            if node.cluster.is_none()
-                && let Some(image) = forecast::metadata_image(path).map_err(NodeError::Metadata)?
-            {
-                let node_id = listed.as_ref().and_then(|listed| listed.meta()?.node_id());
-                node.cluster = Some(Cluster { image, log: path.join(METADATA_DIR), node_id });
-            }
             node.dirs.push(NodeDir { path: path.clone(), listed });
+        }
+        let Choice { believed, problems } = cluster_metadata::choose(dirs.iter().map(PathBuf::as_path));
+        match (believed.filter(|believed| !believed.is_damaged), problems.into_iter().next()) {
+            (Some(ClusterMetadata { image, log_dir, .. }), _) => {
+                let dir = node.dirs.iter().find(|dir| dir.path == log_dir);
+                let node_id = dir.and_then(|dir| dir.listed.as_ref()?.meta()?.node_id());
+                node.cluster = Some(Cluster { image, log: log_dir.join(METADATA_DIR), node_id });
+            }
+            (None, Some(problem)) => return Err(NodeError::Metadata(problem.reason)),
+            (None, None) => {}
         }
         Ok(node)
     }

@@ -20,7 +20,7 @@ use super::fs::{StorageError, StorageErrorKind};
 use super::index;
 use super::index::offset::OffsetEntry;
 use super::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
-use crate::batch::scan::{Advance, Depth, ScanOptions, Scanner, Step, Tail};
+use crate::batch::scan::{Advance, Damage, Depth, ScanOptions, Scanner, Step, Tail};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition};
 
 /// Files that share a base offset: the log and, beside it, its indexes.
@@ -106,8 +106,8 @@ pub struct LogTail {
     pub largest: Option<(TimestampMs, Offset)>,
     /// How the last segment ends.
     pub end: Tail,
-    /// Bytes without a sound batch stand between others.
-    pub has_damage: bool,
+    /// The first bytes among others that hold no sound batch.
+    pub damage: Option<Damage>,
     /// How many bytes were read through.
     pub bytes: u64,
 }
@@ -249,8 +249,7 @@ impl Partition {
 
     /// What stands behind the last index entry of the last segment that proves true; without one, the whole segment.
     pub fn tail(&self) -> Result<LogTail, StorageError> {
-        let nothing =
-            LogTail { log_end: self.log_start(), largest: None, end: Tail::Clean, has_damage: false, bytes: 0 };
+        let nothing = LogTail { log_end: self.log_start(), largest: None, end: Tail::Clean, damage: None, bytes: 0 };
         let Some(last) = self.segments.last() else { return Ok(nothing) };
         let mut scanner = match open_scanner(last, Depth::Crc) {
             Ok(scanner) => scanner,
@@ -272,7 +271,7 @@ impl Partition {
                         tail.largest = Some((timestamp, entry.frame.last_offset()));
                     }
                 }
-                Step::Damage(_) => tail.has_damage = true,
+                Step::Damage(damage) => tail.damage = tail.damage.or(Some(damage)),
                 Step::End(position, end) => {
                     tail.end = end;
                     tail.bytes = position.get().saturating_sub(from.get());

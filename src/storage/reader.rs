@@ -239,7 +239,7 @@ impl LogReader<'_> {
 }
 
 /// A torn end is the end only in the last segment; in front of others it is damage.
-fn cut_inside_the_log(
+pub(super) fn cut_inside_the_log(
     position: Position,
     tail: Tail,
     expected: Option<Offset>,

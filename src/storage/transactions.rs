@@ -2,16 +2,21 @@
 //!
 //! Kafka answers from `.txnindex` and producer snapshots. Both are only copies of what the batches say,
 //! so where one is missing or makes no sense, the headers of the segment are replayed instead
-//! (`ProducerStateManager`, `LogSegment.updateProducerState`).
+//! (`ProducerStateManager`, `LogSegment.updateProducerState`). What is damaged is passed over: a marker may have stood
+//! there, and [`Transactions::take_damages`] says where.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 
 use super::fs::StorageError;
+use super::index::offset::OffsetIndex;
 use super::index::txn::{AbortedTxn, TxnIndex};
 use super::names::SegmentFileKind;
-use super::partition::{Notice, Partition, Segment, open_scanner, present};
+use super::partition::{Notice, Partition, Segment, open_scanner, present, seek_if_true};
 use super::producer_state::ProducerSnapshot;
+use super::reader::cut_inside_the_log;
+use super::remarks::{LogDamage, LogDamages};
 use super::{active_producers, fs, index};
 use crate::batch::control::ControlType;
 use crate::batch::scan::{Depth, Source, Step};
@@ -78,17 +83,24 @@ pub struct Transactions<'p> {
     partition: &'p Partition,
     segments: Vec<Option<SegmentTxns>>,
     notices: Vec<Notice>,
+    damages: LogDamages,
 }
 
 impl<'p> Transactions<'p> {
     /// Reads nothing yet.
     pub fn new(partition: &'p Partition) -> Self {
-        Transactions { partition, segments: vec![None; partition.segments().len()], notices: Vec::new() }
+        let segments = vec![None; partition.segments().len()];
+        Transactions { partition, segments, notices: Vec::new(), damages: LogDamages::default() }
     }
 
     /// Index files and snapshots that could not be used, and were made up for.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Damage that was passed over.
+    pub fn take_damages(&mut self) -> LogDamages {
+        std::mem::take(&mut self.damages)
     }
 
     /// The last stable offset of a log that ends at `end`: the first offset of the earliest transaction
@@ -112,12 +124,13 @@ impl<'p> Transactions<'p> {
             None => (Offset::ZERO, OpenTxns::new()),
         };
         let first = self.partition.floor_segment(from);
-        let segments = &self.partition.segments()[first..=last.max(first)];
+        let numbers = first..last.max(first) + 1;
+        let segments = &self.partition.segments()[numbers.clone()];
         if segments.iter().map(|segment| segment.log_len).sum::<u64>() > replay_bytes_max {
             return Ok(None);
         }
-        for segment in segments {
-            replay(segment, from, end, &mut open, &mut Vec::new())?;
+        for number in numbers {
+            replay(self.partition, number, from..end, &mut open, &mut Vec::new(), &mut self.damages)?;
         }
         Ok(Some(open))
     }
@@ -165,7 +178,8 @@ impl<'p> Transactions<'p> {
             None => self.open_before(number)?,
         };
         let mut aborted = Vec::new();
-        replay(segment, segment.base, Offset::MAX, &mut open, &mut aborted)?;
+        let all = segment.base..Offset::MAX;
+        replay(self.partition, number, all, &mut open, &mut aborted, &mut self.damages)?;
         Ok(SegmentTxns { aborted, open })
     }
 
@@ -185,8 +199,9 @@ impl<'p> Transactions<'p> {
                 break;
             }
         }
-        for segment in &self.partition.segments()[first..number] {
-            replay(segment, segment.base, Offset::MAX, &mut open, &mut Vec::new())?;
+        for number in first..number {
+            let all = self.partition.segments()[number].base..Offset::MAX;
+            replay(self.partition, number, all, &mut open, &mut Vec::new(), &mut self.damages)?;
         }
         Ok(open)
     }
@@ -227,16 +242,17 @@ fn open_of(snapshot: &ProducerSnapshot) -> OpenTxns {
     open.filter_map(|entry| Some((entry.producer_id, entry.open_txn()?))).collect()
 }
 
-/// Follows the transactions of `segment` in `from..end`: opens and closes them in `open`, and notes those
-/// that a marker aborts.
+/// Follows the transactions of segment `number` in `range`: opens and closes them in `open`, and notes those that a marker
+/// aborts.
 fn replay(
-    segment: &Segment,
-    from: Offset,
-    end: Offset,
+    partition: &Partition,
+    number: usize,
+    range: Range<Offset>,
     open: &mut OpenTxns,
     aborted: &mut Vec<Aborted>,
+    damages: &mut LogDamages,
 ) -> Result<(), StorageError> {
-    each_producer_batch(segment, from, end, &mut |batch| {
+    each_producer_batch(partition, number, range, Depth::Headers, damages, &mut |batch| {
         if !batch.is_transactional() {
             return;
         }
@@ -256,31 +272,57 @@ fn replay(
     })
 }
 
-/// Visits the batches of producers in `from..end` of `segment`, in order: those of data by their headers alone,
-/// control batches whole. Damage is passed over.
+/// Visits the batches of producers in `range` of segment `number`, in order: those of data as closely as `depth` says,
+/// control batches whole and with their checksums.
+///
+/// What is damaged within the range is passed over, and a word on it is in `damages`.
 pub(super) fn each_producer_batch(
-    segment: &Segment,
-    from: Offset,
-    end: Offset,
+    partition: &Partition,
+    number: usize,
+    range: Range<Offset>,
+    depth: Depth,
+    damages: &mut LogDamages,
     visit: &mut dyn FnMut(&BatchView<'_>),
 ) -> Result<(), StorageError> {
+    let Some(segment) = partition.segments().get(number) else { return Ok(()) };
     let error = |error: io::Error| StorageError::new(&segment.log, error);
-    let mut scanner = match open_scanner(segment, Depth::Headers) {
+    let mut scanner = match open_scanner(segment, depth) {
         Ok(scanner) => scanner,
         // Deleted under us by retention: its transactions no longer matter.
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     };
+    if range.start > segment.base
+        && let Ok(Some(bytes)) = segment.offset_index()
+    {
+        let index = OffsetIndex::from_file(segment.base, &bytes);
+        seek_if_true(&mut scanner, index.lookup(range.start), segment).map_err(error)?;
+    }
+    let concerns = |damage: &crate::batch::scan::Damage| {
+        damage.next.is_none_or(|next| next > range.start) && damage.expected.is_none_or(|expected| expected < range.end)
+    };
     loop {
         let (position, size) = match scanner.next().map_err(error)? {
-            Step::End(..) => return Ok(()),
-            Step::Damage(_) => continue,
+            Step::End(position, tail) => {
+                let next = partition.segments().get(number + 1).map(|segment| segment.base);
+                let cut = cut_inside_the_log(position, tail, scanner.next_offset(), next);
+                if let Some(cut) = cut.filter(|cut| next.is_some() && concerns(cut)) {
+                    damages.add_scanned(&segment.log, &cut);
+                }
+                return Ok(());
+            }
+            Step::Damage(damage) => {
+                if concerns(&damage) {
+                    damages.add_scanned(&segment.log, &damage);
+                }
+                continue;
+            }
             Step::Entry(entry) => {
                 let Frame::Batch(batch) = entry.frame else { continue };
-                if batch.base_offset() >= end {
+                if batch.base_offset() >= range.end {
                     return Ok(());
                 }
-                if batch.last_offset() < from || !batch.producer_id().is_some() {
+                if batch.last_offset() < range.start || !batch.producer_id().is_some() {
                     continue;
                 }
                 if !batch.is_control() {
@@ -292,8 +334,13 @@ pub(super) fn each_producer_batch(
         };
         let Ok(size) = usize::try_from(size) else { continue };
         let window = scanner.source_mut().window(position.get(), size).map_err(error)?;
-        if let Ok(Frame::Batch(batch)) = Frame::parse(window) {
-            visit(&batch);
+        let Ok(Frame::Batch(batch)) = Frame::parse(window) else { continue };
+        match batch.verify_crc() {
+            Ok(()) => visit(&batch),
+            Err(reason) => {
+                let next = Some(batch.last_offset().next());
+                damages.add(LogDamage { log: segment.log.clone(), position, reason: reason.into(), next });
+            }
         }
     }
 }

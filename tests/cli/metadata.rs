@@ -210,3 +210,98 @@ fn several_voters_are_a_warning() {
     std::fs::write(log.join("quorum-state"), state).unwrap();
     assert!(said(&dir).contains("the quorum has 3 voters: the last records may not be committed"), "{}", said(&dir));
 }
+
+/// Two brokers' copies of a metadata log that has no snapshot; the first is damaged in front of its last topics.
+fn two_brokers() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
+    let temp = tempfile::tempdir().unwrap();
+    let dirs = ["a", "b"].map(|name| temp.path().join(name));
+    for dir in &dirs {
+        super::support::copy(&fixture("metadata/data"), dir);
+        for name in ["00000000000000000053-0000000001", "00000000000000000104-0000000001"] {
+            std::fs::remove_file(dir.join(format!("__cluster_metadata-0/{name}.checkpoint"))).unwrap();
+        }
+        // What the last topic would have: unknown to a metadata log that is cut before it.
+        let partition = dir.join("orders-0");
+        super::support::copy(&fixture("codecs/data/edge-0"), &partition);
+        let (_, id, _) = run(&["metadata", "get", "/image/topics/byName/orders", "-d", &dir.display().to_string()]);
+        assert!(!id.is_empty());
+        let (_, log, _) =
+            run(&["metadata", "log", "-d", &dir.display().to_string(), "-t", "orders", "--type", "topic", "--json"]);
+        let topic = rows(&log)[0]["data"]["topicId"].as_str().unwrap().to_owned();
+        std::fs::write(partition.join("partition.metadata"), format!("version: 0\ntopic_id: {topic}")).unwrap();
+    }
+    let [a, b] = dirs;
+    let meta = std::fs::read_to_string(b.join("meta.properties")).unwrap();
+    let id = meta.lines().find(|line| line.starts_with("directory.id=")).unwrap();
+    let meta = meta.replace(id, "directory.id=AAAAAAAAAAAAAAAAAAABAA");
+    std::fs::write(b.join("meta.properties"), meta).unwrap();
+    let log = a.join("__cluster_metadata-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    let (_, dump, _) = run(&["dump-segment", &log.display().to_string(), "--json", "-o", "15:16"]);
+    let position = rows(&dump).iter().find_map(|row| row["position"].as_u64()).unwrap();
+    bytes[usize::try_from(position).unwrap() + 65] ^= 0x55;
+    std::fs::write(&log, bytes).unwrap();
+    (temp, a, b)
+}
+
+#[test]
+fn a_damaged_metadata_log_is_named_and_a_sound_one_believed_before_it() {
+    let (_temp, a, b) = two_brokers();
+    let (a, b) = (a.display().to_string(), b.display().to_string());
+    let strays = |dirs: &str| {
+        let (code, stdout, _) = run(&["log-dirs", "-d", dirs, "--json"]);
+        let findings: Vec<Value> = rows(&stdout).into_iter().filter(|row| row["type"] == "problem").collect();
+        let texts = findings.iter().map(|row| row.to_string()).collect::<Vec<_>>();
+        (code, texts)
+    };
+    // Alone, it makes a stray of what it does not know any more; why is said.
+    let (code, alone) = strays(&a);
+    assert_eq!(code, 1);
+    assert!(alone.iter().any(|text| text.contains("the metadata log is damaged: position ")), "{alone:?}");
+    assert!(alone.iter().any(|text| text.contains("renames the directory to -stray")), "{alone:?}");
+    // Beside a sound one, in either order, it is only damaged.
+    for dirs in [format!("{a},{b}"), format!("{b},{a}")] {
+        let (code, found) = strays(&dirs);
+        assert_eq!(code, 1, "{found:?}");
+        assert!(found.iter().any(|text| text.contains("is taken from") && text.contains("damaged")), "{found:?}");
+        assert!(!found.iter().any(|text| text.contains("does not exist in the metadata image")), "{found:?}");
+        assert!(!found.iter().any(|text| text.contains("to -stray")), "{found:?}");
+        // The directory of the other one is not the one the partition is assigned to; its broker has both.
+        let misplaced = found.iter().find(|text| text.contains("\"misplaced\"")).unwrap();
+        assert!(misplaced.contains(&format!("logdir verify --forecast -d {dirs}")), "{misplaced}");
+    }
+    // Nothing is made on the word of a damaged one.
+    let (code, _, stderr) = run(&["topics", "create", "new", "--partitions", "1", "-d", &a]);
+    assert!(code != 0 && stderr.contains("00000000000000000000.log: position "), "{code} {stderr}");
+    let (code, _, stderr) = run(&["transactions", "list", "-d", &a]);
+    assert!(code == 1 && stderr.contains("the metadata log: position "), "{code} {stderr}");
+}
+
+#[test]
+fn a_topic_no_record_speaks_of_is_not_found() {
+    let (code, stdout, stderr) = run(&["metadata", "log", "-d", &data(), "-t", "ordres"]);
+    assert_eq!((code, stdout.as_str()), (3, ""));
+    assert!(stderr.contains("topic 'ordres' not found in ") && stderr.contains("did you mean 'orders'?"), "{stderr}");
+    // One that was deleted, outside its records.
+    let (code, stdout, _) = run(&["metadata", "log", "-d", &data(), "-t", "gone", "-o", "114:", "--no-header"]);
+    assert_eq!((code, stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn moments_that_make_no_sense_are_refused() {
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["diff", "end", "60"], 2, "TO (60) is before FROM (end)"),
+        (&["diff", "@2027-01-01", "60"], 2, "TO (60) is before FROM (@2027-01-01)"),
+        (&["diff", "60", "@2020-01-01"], 2, "TO (@2020-01-01) is before FROM (60)"),
+        (&["diff", "60", "500"], 3, "offset 500 is behind the end of the log, 117"),
+        (&["diff", "500", "600"], 3, "offset 500 is behind the end of the log, 117"),
+    ];
+    for (args, expected, said) in cases {
+        let (code, stdout, stderr) = run(&[&["metadata"], args, &["-d", &data()]].concat());
+        assert_eq!((code, stdout.as_str()), (expected, ""), "{args:?}: {stderr}");
+        assert!(stderr.contains(said) && stderr.contains("hint: "), "{args:?}: {stderr}");
+    }
+    let properties = fixture("metadata/data/meta.properties").display().to_string();
+    let (code, _, stderr) = run(&["metadata", "tree", &data(), "-F", &properties]);
+    assert!(code == 2 && stderr.contains("a PATH and -d or -F both say what to read"), "{code} {stderr}");
+}

@@ -102,3 +102,117 @@ fn mistakes_are_answered_with_a_way_out() {
         assert!(stderr.contains(said), "{args:?}: {stderr}");
     }
 }
+
+/// Where the batch stands that holds `offset`, or the end of the log that ends in front of it.
+fn position_of(offset: i64, log: &[u8]) -> usize {
+    let number = |at: usize| i32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    let mut at = 0;
+    while at < log.len() {
+        let base = i64::from_be_bytes(log[at..at + 8].try_into().unwrap());
+        if base + i64::from(number(at + 23)) >= offset {
+            break;
+        }
+        at += 12 + usize::try_from(number(at + 8)).unwrap();
+    }
+    at
+}
+
+/// Log end and leader epoch entries of a replica.
+type Replica = (i64, Option<&'static str>);
+
+/// Copies of a partition, as brokers of one cluster have them: so many records of it, with the given leader epochs.
+fn replicas(of: &[Replica]) -> (tempfile::TempDir, Vec<String>) {
+    let temp = tempfile::tempdir().unwrap();
+    let log = "00000000000000000000.log";
+    let mut dirs = Vec::new();
+    for (number, (keep, epochs)) in of.iter().enumerate() {
+        let dir = temp.path().join(format!("broker-{number}"));
+        let to = dir.join("oneper-0");
+        super::support::copy(&fixture("codecs/data/oneper-0"), &to);
+        let bytes = std::fs::read(to.join(log)).unwrap();
+        std::fs::write(to.join(log), &bytes[..position_of(*keep, &bytes)]).unwrap();
+        for entry in std::fs::read_dir(&to).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            // The later segments, and indexes, which speak of more than is left.
+            if name.starts_with("00000") && name != log {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        match epochs {
+            Some(epochs) => {
+                let lines: Vec<_> = epochs.split(',').collect();
+                let text = format!("0\n{}\n{}\n", lines.len(), lines.join("\n"));
+                std::fs::write(to.join("leader-epoch-checkpoint"), text).unwrap();
+            }
+            None => drop(std::fs::remove_file(to.join("leader-epoch-checkpoint"))),
+        }
+        dirs.push(dir.display().to_string());
+    }
+    (temp, dirs)
+}
+
+#[test]
+fn the_replica_that_reaches_furthest_answers_whatever_the_order() {
+    let cases: [(&[Replica], usize, i64); 4] = [
+        (&[(100, Some("0 0")), (110, Some("0 0")), (105, Some("0 0"))], 1, 110),
+        // A newer epoch counts for more than more records: those were never committed.
+        (&[(110, Some("0 0")), (100, Some("0 0,1 100"))], 1, 100),
+        // Where one has no epochs, the ends alone are compared.
+        (&[(110, None), (100, Some("0 0,1 100"))], 0, 110),
+        (&[(50, Some("0 0")), (50, Some("0 0"))], 0, 50),
+    ];
+    for (replicas_of, best, end) in cases {
+        let (_temp, dirs) = replicas(replicas_of);
+        let differ = replicas_of.iter().any(|replica| replica != &replicas_of[0]);
+        let reversed: Vec<String> = dirs.iter().rev().cloned().collect();
+        for order in [&dirs, &reversed] {
+            let joined = order.join(",");
+            let (code, stdout, stderr) = run(&["offsets", "-d", &joined, "--json"]);
+            let row: Value = serde_json::from_str(stdout.trim_end()).unwrap();
+            assert_eq!((code, row["offset"].as_i64()), (0, Some(end)), "{replicas_of:?} {order:?} {stderr}");
+            assert_eq!(row["other_replicas"].as_array().unwrap().len(), replicas_of.len() - 1, "{row}");
+            assert!(row["other_replicas"][0]["log_end_offset"].is_number(), "{row}");
+            assert!(stderr.contains("oneper-0 is also in "), "{stderr}");
+            let read = run(&["consume", "-d", &joined, "-f", "%o\\n", "-t", "oneper"]);
+            assert_eq!((read.0, read.1.lines().last().unwrap().parse()), (0, Ok(end - 1)), "{order:?}");
+            if differ {
+                let path = format!("{}/oneper-0", dirs[best]);
+                assert_eq!(row["path"], path.as_str(), "{order:?}");
+                let said = |stderr: &str| stderr.contains("this one is read, which reaches furthest (");
+                assert!(said(&stderr) && said(&read.2) && read.2.contains(&path), "{stderr} {}", read.2);
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_on_the_way_to_an_answer_is_named_and_ends_with_1() {
+    let (_temp, dir) = copied("codecs/data");
+    let path = dir.display().to_string();
+    let log = dir.join("oneper-0/00000000000000000238.log");
+    for index in ["index", "timeindex"] {
+        std::fs::remove_file(dir.join(format!("oneper-0/00000000000000000238.{index}"))).unwrap();
+    }
+    let mut bytes = std::fs::read(&log).unwrap();
+    let last = position_of(299, &bytes);
+    bytes[last + 65] ^= 0x55;
+    std::fs::write(&log, bytes).unwrap();
+    for time in ["latest", "max-timestamp", "9999999999999"] {
+        let (code, stdout, stderr) = run(&["offsets", "-d", &path, "-t", "oneper", "--time", time]);
+        assert!(code == 1 && !stdout.is_empty(), "{time}: {code} {stdout}");
+        let said = format!("oneper-0/00000000000000000238.log: batch at position {last}: stored CRC");
+        assert!(stderr.contains(&said) && stderr.contains("hint: "), "{time}: {stderr}");
+    }
+    let (code, stdout, _) = run(&["offsets", "-d", &path, "-t", "oneper,edge", "--json"]);
+    let rows: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, &rows[0]["damaged"], &rows[1]["damaged"]), (1, &false.into(), &true.into()));
+    assert_eq!(rows[1]["offset"], 299, "one above the last sound batch");
+}
+
+#[test]
+fn a_name_with_a_line_break_is_one_row() {
+    let (_temp, dir) = copied("codecs/data");
+    std::fs::rename(dir.join("edge-0"), dir.join("ed\nge\u{1b}[31m-0")).unwrap();
+    let (_, stdout, _) = run(&["offsets", "-d", dir.to_str().unwrap(), "-t", "re:^ed", "--no-header"]);
+    assert!(stdout.lines().count() == 1 && stdout.starts_with("ed\\nge\\x1b[31m "), "{stdout:?}");
+}

@@ -165,3 +165,112 @@ fn a_pattern_matches_ids_from_end_to_end() {
     assert_eq!((count("tx|tx-0"), count("tx-0|tx"), count("x-0")), (1, 1, 0));
     assert_eq!(run(&["transactions", "list", "-d", &data(), "--transactional-id-pattern", "("]).0, 2);
 }
+
+/// The last transaction of producer 18 in txn-b-0 is over: its marker is the batch at position 2316 of the last segment.
+/// Nothing but the log knows that once the snapshot behind it is gone, and then a damaged marker is no missing one.
+#[test]
+fn a_damaged_marker_does_not_make_a_transaction_hang() {
+    let (_temp, dir) = copied("transactions/data");
+    let path = dir.display().to_string();
+    let partition = dir.join("txn-b-0");
+    std::fs::remove_file(partition.join("00000000000000000159.snapshot")).unwrap();
+    let find = || rows(&["find-hanging", "-d", &path, "-t", "txn-b", "--now", "2026-11-22T13:06:00Z"]);
+    let (code, found, stderr) = find();
+    assert_eq!((code, found.len(), stderr.as_str()), (0, 0, ""));
+    let log = partition.join("00000000000000000134.log");
+    let sound = std::fs::read(&log).unwrap();
+    // Its key, which only the checksum tells; its length, after which no batch is framed there.
+    for (at, said) in [(2316 + 70, "stored CRC"), (2316 + 8, "needs ")] {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x55;
+        std::fs::write(&log, &bytes).unwrap();
+        let (code, found, stderr) = find();
+        assert_eq!((code, found.len()), (1, 0), "{found:?} {stderr}");
+        let error: Value = serde_json::from_str(stderr.lines().next().unwrap()).unwrap();
+        assert!(error["path"].as_str().unwrap().ends_with("txn-b-0/00000000000000000134.log"), "{error}");
+        assert!(error["position"] == 2316 && error["message"].as_str().unwrap().contains(said), "{error}");
+        assert!(stderr.contains("1 open transactions cannot be judged: their marker may have stood"), "{stderr}");
+        let (_, listed, _) = rows(&["list", "--by", "partition", "-d", &path, "-t", "txn-b"]);
+        let of_18: Vec<_> = listed.iter().filter(|row| row["producer_id"] == 18).collect();
+        assert!(of_18.len() == 1 && of_18[0]["verdict"] == "unknown", "{listed:?}");
+        let (code, _, stderr) = run(&["transactions", "describe-producers", "-d", &path, "-t", "txn-b"]);
+        assert!(code == 1 && stderr.contains("batch at position 2316"), "{code} {stderr}");
+    }
+    // Damage in front of a transaction ends none: the batch before its first.
+    let mut bytes = sound.clone();
+    bytes[2118 + 70] ^= 0x55;
+    std::fs::write(&log, &bytes).unwrap();
+    let (_, listed, _) = rows(&["list", "--by", "partition", "-d", &path, "-t", "txn-b"]);
+    let of_21 = listed.iter().find(|row| row["producer_id"] == 21).unwrap();
+    assert_eq!(of_21["verdict"], "expired", "{listed:?}");
+}
+
+#[test]
+fn a_topic_that_is_nowhere_is_no_empty_answer() {
+    for verb in [&["find-hanging"][..], &["list"], &["list", "--by", "partition"], &["describe-producers"]] {
+        let (code, stdout, stderr) = run(&[&["transactions"], verb, &["-d", &data(), "-t", "txn-q"]].concat());
+        assert_eq!((code, stdout.as_str()), (3, ""), "{verb:?}: {stderr}");
+        assert!(stderr.contains("topic 'txn-q' not found in ") && stderr.contains("did you mean 'txn-a'?"), "{stderr}");
+    }
+    let (code, _, stderr) = run(&["transactions", "find-hanging", "-d", &data(), "-t", "txn-a", "-p", "7"]);
+    assert!(code == 3 && stderr.contains("no such partition in these directories"), "{code} {stderr}");
+    // A pattern that finds something, and a topic of which only the coordinator knows.
+    assert_eq!(run(&["transactions", "list", "-d", &data(), "-t", "re:^txn"]).0, 0);
+    let (_temp, dir) = copied("transactions/data");
+    std::fs::remove_dir_all(dir.join("__cluster_metadata-0")).unwrap();
+    for name in ["txn-b-0", "txn-b-1"] {
+        std::fs::remove_dir_all(dir.join(name)).unwrap();
+    }
+    let (code, found, stderr) = rows(&["list", "-d", dir.to_str().unwrap(), "-t", "txn-b"]);
+    assert!(code == 0 && found.len() == 1, "{code} {found:?} {stderr}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_the_rest_is_answered() {
+    let (temp, dir) = copied("transactions/data");
+    let path = dir.display().to_string();
+    let missing = temp.path().join("missing").display().to_string();
+    let both = format!("{missing},{path}");
+    let (code, found, stderr) = rows(&["find-hanging", "-d", &both]);
+    assert_eq!((code, found.len()), (3, 2), "{stderr}");
+    assert!(stderr.contains("missing\"") && stderr.contains("\"code\":\"not_found\""), "{stderr}");
+    // A pipe in place of a log: opening it would wait for ever.
+    let log = dir.join("txn-a-0/00000000000000000001.log");
+    std::fs::remove_file(&log).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let (code, found, stderr) = rows(&["find-hanging", "-d", &path]);
+    assert!(code == 3 && found.len() == 1 && found[0]["topic"] == "txn-b", "{found:?}");
+    assert!(stderr.contains("txn-a-0/00000000000000000001.log"), "{stderr}");
+    let (code, found, stderr) = rows(&["describe-producers", "-d", &path]);
+    assert!(code == 3 && found.iter().any(|row| row["topic"] == "txn-b"), "{stderr}");
+    assert!(found.iter().all(|row| row["topic"] != "txn-a" || row["partition"] != 0), "{found:?}");
+    // The same in the coordinator's topic: its ids are not certain.
+    let log = dir.join("__transaction_state-0/00000000000000000000.log");
+    std::fs::remove_file(&log).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let (code, found, stderr) = rows(&["list", "-d", &path]);
+    assert!(code == 3 && !found.is_empty(), "{found:?}");
+    assert!(found.iter().all(|row| row["coordinator_partition"] != 0) && stderr.contains("__transaction_state-0"));
+    let (code, _, stderr) = run(&["transactions", "list", "-d", &missing]);
+    assert!(code == 3 && stderr.contains("missing: "), "{code} {stderr}");
+}
+
+#[test]
+fn describe_gives_the_partitions_of_an_id_on_stdout() {
+    let (code, stdout, stderr) = run(&["transactions", "describe", "tx-hang", "-d", &data()]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let rows: Vec<Vec<&str>> = stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let head = rows.iter().position(|row| row == &["TRANSACTIONAL_ID", "TOPIC", "PARTITION"]).unwrap();
+    assert_eq!(rows[head + 1..head + 3], [["tx-hang", "txn-a", "0"], ["tx-hang", "txn-b", "0"]], "{stdout}");
+}
+
+/// Clocks of brokers differ: what is dated behind the moment that ages count to is in the future, and no older than that.
+#[test]
+fn a_moment_is_given_as_elsewhere_and_the_future_has_a_negative_age() {
+    let list = |now: &str| run(&["transactions", "list", "-d", &data(), "--state", "ongoing", "--now", now]);
+    assert_eq!(list("@2026-11-22T13:06:00Z"), list("2026-11-22T13:06:00Z"));
+    let (code, stdout, _) = list("@2026-11-22T13:04:00Z");
+    assert!(code == 0 && stdout.contains("  -59s  "), "{stdout}");
+    let (_, found, _) = rows(&["find-hanging", "-d", &data(), "--now", "@2026-11-22T13:04:00Z"]);
+    assert!(found.is_empty(), "{found:?}");
+}

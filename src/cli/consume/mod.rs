@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use self::merge::Cursor;
 use self::pieces::{Slot, format_all};
 pub(crate) use self::select::storage_problem;
-use self::select::{Selection, gone, select};
+use self::select::{OfReplicas, Selection, gone, select};
 use self::stream::{PartitionStream, StreamOptions};
 use crate::batch::Decompressor;
 use crate::cli::message::Message;
@@ -31,7 +31,7 @@ use crate::cli::record_format::{
 };
 use crate::cli::table::ListingStyle;
 use crate::cli::ui::{Pipe, Problem, Progress, Ui};
-use crate::cli::{Outcome, man, size};
+use crate::cli::{Outcome, dirs, man, size};
 
 /// Which records of transactions are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -70,7 +70,8 @@ fn property(text: &str) -> Result<String, ConsoleError> {
 
 /// Print records of partitions, topics or files
 ///
-/// Reads up to the end and stops, unless --follow. Nothing is written, locked or repaired, so a broker
+/// Reads up to the end and stops, unless --follow. With the directories of several brokers, the replica of a partition is
+/// read whose log reaches furthest. Nothing is written, locked or repaired, so a broker
 /// may run meanwhile.
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("consume"), after_long_help = FORMAT_HELP)]
@@ -260,18 +261,16 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if args.merge && args.follow {
         return Err(Problem::usage("--merge needs the end of every partition, --follow has none").into());
     }
-    if !args.paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
-        return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
-    }
+    let log_dirs = dirs::of_options(&args.paths, global)?;
     let offsets = args.offsets()?;
     let format = args.record_format(global.output(), ui.table_style())?;
-    let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
     let selection = Selection {
         paths: &args.paths,
         log_dirs: &log_dirs,
         topics: &args.topic,
         partitions: args.partition.as_ref(),
         internal: args.include_internal || args.decode.is_some(),
+        of_replicas: OfReplicas::Furthest,
     };
     let selected = select(&selection)?;
     let mut consumer = Consumer {
@@ -291,8 +290,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         message.show(ui);
     }
     for problem in selected.failures {
-        consumer.outcome |= problem.ends_with();
-        ui.error(problem);
+        consumer.outcome |= dirs::show_all([problem], ui);
         if args.fail_fast {
             return Ok(consumer.outcome);
         }
@@ -669,9 +667,14 @@ impl Consumer<'_> {
             if round.is_multiple_of(FOLLOW_LIST_EVERY)
                 && let Ok(now) = select(selection)
             {
-                let known: Vec<_> = partitions.iter().map(|partition| partition.dir().to_owned()).collect();
-                partitions
-                    .extend(now.partitions.into_iter().filter(|found| !known.iter().any(|dir| dir == found.dir())));
+                let is_new = |found: &Partition| {
+                    // A replica that overtook the one that is followed holds the same records.
+                    let is_same =
+                        |known: &Partition| known.topic_partition() == found.topic_partition() && known.dir().is_dir();
+                    !partitions.iter().any(|known| known.dir() == found.dir() || is_same(known))
+                };
+                let new: Vec<_> = now.partitions.into_iter().filter(is_new).collect();
+                partitions.extend(new);
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::storage::fs::StorageError;
 use crate::storage::log_dir::{LogDir, open_partition_dir};
 use crate::storage::names::{DirKind, PartitionDirName, PartitionFile, SegmentFileKind};
 use crate::storage::partition::{Notice, Partition};
+use crate::storage::replicas::{Chosen, Other};
 use crate::types::TopicPartition;
 
 /// What the command line asks for.
@@ -26,6 +27,17 @@ pub struct Selection<'a> {
     pub partitions: Option<&'a Partitions>,
     /// Internal topics too.
     pub internal: bool,
+    /// Which replica of a partition is meant that is in several log directories.
+    pub of_replicas: OfReplicas,
+}
+
+/// Which replica of a partition is meant that is in several log directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfReplicas {
+    /// The one whose log reaches furthest: it has the answer.
+    Furthest,
+    /// The one in the directory that is named first: it is to be changed.
+    First,
 }
 
 /// Partitions to read, and what was said while looking for them.
@@ -33,6 +45,8 @@ pub struct Selection<'a> {
 pub struct Selected {
     /// By topic and partition; those named one by one in the order named.
     pub partitions: Vec<Partition>,
+    /// Replicas of them in other log directories, which are not read.
+    pub others: BTreeMap<TopicPartition, Vec<Other>>,
     /// Paths that could not be used.
     pub failures: Vec<Problem>,
     /// What the user should know.
@@ -46,10 +60,9 @@ impl Selected {
     }
 }
 
-/// Finds the partitions. Fails when nothing that was named exists, or when what was named is refused.
+/// Finds the partitions, of several replicas one. Fails when nothing that was named exists, or when what was named is refused.
 pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
     let mut selected = Selected::default();
-    let mut found: BTreeMap<TopicPartition, Vec<PathBuf>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut log_dirs = Vec::new();
     for path in wanted.paths {
@@ -67,7 +80,8 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
             Err(error) => selected.failures.push(storage_problem(&error)),
         }
     }
-    for (number, log_dir) in opened.iter().enumerate() {
+    let mut replicas: BTreeMap<TopicPartition, Vec<Partition>> = BTreeMap::new();
+    for log_dir in &opened {
         selected.notices(log_dir.notices());
         for (name, path) in log_dir.partitions() {
             if name.kind != DirKind::Live {
@@ -77,22 +91,27 @@ pub fn select(wanted: &Selection<'_>) -> anyhow::Result<Selected> {
             if !is_wanted(&name.topic_partition, wanted)? {
                 continue;
             }
-            let earlier = found.entry(name.topic_partition.clone()).or_default();
-            earlier.push(path.to_owned());
-            if earlier.len() == 1 {
-                match opened[number].open_partition(name, path) {
-                    Ok(partition) => selected.partitions.push(partition),
-                    Err(error) if error.is_not_found() => selected.messages.push(gone(&error)),
-                    Err(error) => selected.failures.push(storage_problem(&error)),
-                }
+            match log_dir.open_partition(name, path) {
+                Ok(replica) => replicas.entry(name.topic_partition.clone()).or_default().push(replica),
+                Err(error) if error.is_not_found() => selected.messages.push(gone(&error)),
+                Err(error) => selected.failures.push(storage_problem(&error)),
             }
         }
     }
-    for (name, paths) in found.iter().filter(|(_, paths)| paths.len() > 1) {
-        let others: Vec<_> = paths[1..].iter().map(|path| path.display().to_string()).collect();
-        let text = format!("{name} is also in {}; only this one is read", others.join(", "));
-        selected.messages.push(Message::warning("duplicate", text).of(&paths[0]));
+    let mut failures = Vec::new();
+    for (name, replicas) in replicas {
+        let chosen = match wanted.of_replicas {
+            OfReplicas::Furthest => Chosen::of(replicas, &mut failures),
+            OfReplicas::First => Chosen::first(replicas, &mut failures),
+        };
+        let Some(chosen) = chosen else { continue };
+        if let Some(told) = chosen.told() {
+            selected.messages.push(Message::warning("duplicate", told).of(chosen.partition.dir()));
+        }
+        selected.partitions.push(chosen.partition);
+        selected.others.insert(name, chosen.others);
     }
+    selected.failures.extend(failures.iter().map(storage_problem));
     if wanted.paths.is_empty() || !log_dirs.is_empty() {
         selected.partitions.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
     }
@@ -219,15 +238,20 @@ pub fn is_partition_dir(path: &Path) -> bool {
 
 /// A topic that was named and is nowhere is an error that names the nearest.
 fn missing_topics(wanted: &Selection<'_>, seen: &BTreeSet<TopicPartition>, places: &[PathBuf]) -> anyhow::Result<()> {
-    let names = wanted.topics.iter().filter_map(|topic| match topic {
-        TopicArg::Names(names) => Some(names),
-        TopicArg::Pattern(_) => None,
-    });
     let topics: BTreeSet<&str> = seen.iter().map(|name| name.topic.as_str()).collect();
-    match names.flatten().find(|name| !topics.contains(name.as_str())) {
+    match missing_topic(wanted.topics, &topics) {
         Some(name) => Err(topic_not_found(name, &topics, places).into()),
         None => Ok(()),
     }
+}
+
+/// The first topic that is named outright and not among `topics`.
+pub fn missing_topic<'w>(wanted: &'w [TopicArg], topics: &BTreeSet<&str>) -> Option<&'w str> {
+    let names = wanted.iter().filter_map(|topic| match topic {
+        TopicArg::Names(names) => Some(names),
+        TopicArg::Pattern(_) => None,
+    });
+    names.flatten().map(String::as_str).find(|name| !topics.contains(name))
 }
 
 /// Topic `name` is not among `topics`, which are all of those in `places`; the nearest is suggested.

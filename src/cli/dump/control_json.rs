@@ -4,6 +4,7 @@
 
 use super::java_text::push_java_utf8;
 use crate::batch::control::ControlType;
+use crate::json_text;
 use crate::types::Uuid;
 use crate::wire::{Reader, WireError};
 
@@ -163,21 +164,7 @@ fn kraft_voters(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Read {
 fn push_json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut text = Vec::with_capacity(bytes.len());
     push_java_utf8(&mut text, bytes);
-    out.push(b'"');
-    for byte in text {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            8 => out.extend_from_slice(b"\\b"),
-            9 => out.extend_from_slice(b"\\t"),
-            10 => out.extend_from_slice(b"\\n"),
-            12 => out.extend_from_slice(b"\\f"),
-            13 => out.extend_from_slice(b"\\r"),
-            0..0x20 => out.extend_from_slice(format!("\\u{byte:04X}").as_bytes()),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
+    json_text::write(&text, out);
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use super::{DumpOptions, Telling};
 use crate::batch::control::{ControlType, coordinator_epoch};
 use crate::batch::scan::{Doubt, Tail};
 use crate::batch::{BatchError, Frame};
+use crate::json_text;
 use crate::types::{Codec, Position};
 
 pub(super) fn dump(
@@ -109,7 +110,7 @@ impl Line {
 
     pub(super) fn text(&mut self, name: &str, value: &str) -> &mut Self {
         self.key(name);
-        push_json(&mut self.buffer, value);
+        json_text::write(value.as_bytes(), &mut self.buffer);
         self
     }
 
@@ -158,40 +159,6 @@ impl Line {
         self.buffer.clear();
         Ok(())
     }
-}
-
-/// Where the first byte is that a JSON string must escape. Looks at 32 at once: most strings have none.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    let (chunks, rest) = bytes.as_chunks::<32>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        if chunk.iter().fold(false, |found, byte| found | is_special(*byte)) {
-            return chunk.iter().position(|byte| is_special(*byte)).map(|at| number * 32 + at);
-        }
-    }
-    rest.iter().position(|byte| is_special(*byte)).map(|at| chunks.len() * 32 + at)
-}
-
-/// A JSON string. What needs no escape is copied in runs.
-fn push_json(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = first_special(rest) {
-        let (plain, special) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        match special.first() {
-            Some(b'"') => out.extend_from_slice(b"\\\""),
-            Some(b'\\') => out.extend_from_slice(b"\\\\"),
-            Some(b'\n') => out.extend_from_slice(b"\\n"),
-            Some(b'\r') => out.extend_from_slice(b"\\r"),
-            Some(b'\t') => out.extend_from_slice(b"\\t"),
-            Some(other) => out.extend_from_slice(format!("\\u{other:04x}").as_bytes()),
-            None => {}
-        }
-        rest = special.get(1..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 pub(super) fn codec_text(codec: Result<Codec, BatchError>) -> std::borrow::Cow<'static, str> {

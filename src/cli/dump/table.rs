@@ -9,6 +9,7 @@ use crate::batch::control::{ControlType, coordinator_epoch};
 use crate::batch::scan::{Doubt, Tail};
 use crate::batch::{BatchError, Frame};
 use crate::cli::size::SizeStyle;
+use crate::cli::table::printable;
 use crate::types::{Position, TimestampMs};
 
 pub(super) fn dump(
@@ -68,6 +69,8 @@ const RECORDS: &[Column] = &[
 
 fn push_row(out: &mut Vec<u8>, columns: &[Column], cells: &[String]) {
     for (at, (cell, (_, width, right))) in cells.iter().zip(columns).enumerate() {
+        let cell = printable(cell.as_bytes());
+        let cell = String::from_utf8_lossy(&cell);
         if at > 0 {
             out.extend_from_slice(b"  ");
         }

@@ -18,7 +18,7 @@ use super::consume::select::{Selection, gone, nothing_selected, storage_problem,
 use super::range::Partitions;
 use super::table::ListingStyle;
 use super::ui::{Problem, Ui};
-use super::{Outcome, man, size};
+use super::{Outcome, dirs, man, size};
 use crate::storage::forecast::{BrokerSettings, SettingError};
 use crate::storage::fs::StorageError;
 use crate::storage::inventory::totals::{self, Kinds};
@@ -225,10 +225,8 @@ pub(in crate::cli) struct Opened {
 
 /// Opens the log directories that `paths` or else the options name.
 pub(in crate::cli) fn open_dirs(paths: &[PathBuf], global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Opened> {
-    if !paths.is_empty() && (!global.dir.is_empty() || global.properties.is_some()) {
-        return Err(Problem::usage("a PATH and -d or -F both say what to read").hint("leave one of them out").into());
-    }
-    let named = if paths.is_empty() { global.log_dirs()? } else { each_once(paths.to_vec()) };
+    let mut named = dirs::of_options(paths, global)?;
+    named.extend(each_once(paths.to_vec()));
     let mut outcome = Outcome::Done;
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for dir in named {

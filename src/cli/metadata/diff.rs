@@ -101,13 +101,10 @@ fn side(end: &End, args: &DiffArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow:
 
 fn moments(log: &MetadataLog, from: &MomentArg, to: &MomentArg, form: Form, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let (start, end) = (from.of(log)?, to.of(log)?);
-    let is_reversed = match (start, end) {
-        (Moment::At(start), Moment::At(end)) => end < start,
-        (Moment::Time(start), Moment::Time(end)) => end < start,
-        (Moment::End, Moment::At(_) | Moment::Time(_)) => true,
-        _ => false,
-    };
-    if is_reversed {
+    for (moment, arg) in [(start, from), (end, to)] {
+        within(log, moment, arg)?;
+    }
+    if is_reversed(log, start, end)? {
         let text = format!("TO ({}) is before FROM ({})", to.text(), from.text());
         return Err(Problem::usage(text).hint(format!("logdir metadata diff {} {}", to.text(), from.text())).into());
     }
@@ -132,6 +129,38 @@ fn moments(log: &MetadataLog, from: &MomentArg, to: &MomentArg, form: Form, ui: 
         }
     }
     Ok(outcome)
+}
+
+/// Refuses an offset behind the end: what was not written yet is not the same as what did not change.
+fn within(log: &MetadataLog, moment: Moment, arg: &MomentArg) -> anyhow::Result<()> {
+    let Moment::At(offset) = moment else { return Ok(()) };
+    // A snapshot may reach further than the log it is beside.
+    let newest = log.snapshots().first().and_then(|snapshot| snapshot.id).map(|(end, _)| end);
+    let end = Some(log.log_end().map_err(|error| storage_problem(&error))?).max(newest).unwrap_or_default();
+    if offset <= end {
+        return Ok(());
+    }
+    let text = format!("offset {offset} is behind the end of the log, {end}");
+    let hint = format!("the end is 'end', its last ten records begin at -10; '{}' was given", arg.text());
+    Err(Problem::new("out_of_range", text).path(log.path()).hint(hint).into())
+}
+
+/// Whether `end` comes before `start`. An offset and a time are compared by what is read up to them.
+fn is_reversed(log: &MetadataLog, start: Moment, end: Moment) -> anyhow::Result<bool> {
+    let offset_at = |moment: Moment| -> anyhow::Result<Offset> {
+        if let Moment::At(offset) = moment {
+            return Ok(offset);
+        }
+        let mut replay = log.replay(moment).map_err(|error| source::problem(&error))?;
+        replay.advance(moment, &mut |_, _| {}).map_err(|error| storage_problem(&error))?;
+        Ok(replay.next_offset())
+    };
+    Ok(match (start, end) {
+        (Moment::At(start), Moment::At(end)) => end < start,
+        (Moment::Time(start), Moment::Time(end)) => end < start,
+        (_, Moment::End) => false,
+        (start, end) => offset_at(end)? < offset_at(start)?,
+    })
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -27,8 +27,7 @@ pub struct FindArgs {
 
 /// Prints the paths.
 pub fn run(args: &FindArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let log = source::open(args.source.path.as_deref(), global)?;
-    let (image, outcome) = source::image(&log, &args.moment.offset, ui)?;
+    let (image, outcome) = source::open_image(&args.source, &args.moment, global, ui)?;
     let root = Node::root(&image);
     let json = (global.output() == Some(OutputFormat::Json)).then(|| args.source.secrets());
     let found = glob::find(root, &args.pattern);

@@ -29,13 +29,8 @@ pub struct GetArgs {
 
 /// Prints the node.
 pub fn run(args: &GetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let log = source::open(args.source.path.as_deref(), global)?;
-    let (image, outcome) = source::image(&log, &args.moment.offset, ui)?;
-    let root = Node::root(&image);
-    let found = glob::find(root, &args.node);
-    if found.is_empty() {
-        return Err(glob::not_found(root, &args.node).into());
-    }
+    let (image, outcome) = source::open_image(&args.source, &args.moment, global, ui)?;
+    let found = glob::find_any(Node::root(&image), &args.node)?;
     let (format, secrets) = (Format::of(global.output()), args.source.secrets());
     let is_glob = args.node.contains(['*', '?', '{']);
     if format == Format::Json {

@@ -81,6 +81,12 @@ pub fn find<'a>(root: Node<'a>, glob: &str) -> Vec<Found<'a>> {
     found
 }
 
+/// The same; none at all is an error that says how far the path goes.
+pub fn find_any<'a>(root: Node<'a>, glob: &str) -> anyhow::Result<Vec<Found<'a>>> {
+    let found = find(root, glob);
+    if found.is_empty() { Err(not_found(root, glob).into()) } else { Ok(found) }
+}
+
 /// The nodes anywhere in the tree whose own name `glob` names, without what shows topics a second time.
 pub fn find_named<'a>(root: Node<'a>, glob: &str) -> Vec<Found<'a>> {
     let component = Component::new(glob);

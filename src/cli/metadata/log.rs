@@ -1,13 +1,13 @@
 //! `logdir metadata log`: the records, one a line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use serde_json::Value;
 
 use super::{SourceArgs, source};
 use crate::cli::args::{GlobalArgs, OutputFormat, TopicArg, offset_arg};
-use crate::cli::consume::select::{distance, storage_problem};
+use crate::cli::consume::select::{distance, missing_topic, storage_problem, topic_not_found};
 use crate::cli::range::{Bound, OffsetArg, Offsets};
 use crate::cli::table::{Column, Listing, ListingStyle, TimeText};
 use crate::cli::ui::{Pipe, Problem, Ui};
@@ -86,6 +86,7 @@ pub fn run(args: &LogArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<O
         }
     };
     let log = source::open(args.source.path.as_deref(), global)?;
+    known_topics(&log, &args.topic)?;
     let range = Offsets::new(&args.offset).map_err(|error| Problem::usage(error.to_string()))?.for_partition(0);
     if range.start == Bound::Stored {
         return Err(Problem::usage("no group reads the metadata log: 'stored' is no offset of it").into());
@@ -100,8 +101,7 @@ pub fn run(args: &LogArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<O
     }
     let mut rows = Rows {
         args,
-        names: names_before(&log, start)?,
-        voters: None,
+        names: Names { names: names_before(&log, start)?, ..Names::default() },
         listing: style.map(|style| Listing::new(COLUMNS, style)),
         times: ui.time_text(),
         secrets: args.source.secrets(),
@@ -126,7 +126,7 @@ pub fn run(args: &LogArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<O
             reached_end = false;
             return ControlFlow::Break(());
         }
-        rows.note(&entry.content);
+        rows.names.note(&entry.content);
         rows.has_begun |= match start {
             Moment::Time(time_ms) => entry.timestamp_ms >= time_ms,
             Moment::At(_) | Moment::End => true,
@@ -159,9 +159,30 @@ pub fn run(args: &LogArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<O
     let problems = problems.map_err(|error| storage_problem(&error))?;
     let outcome = source::show_problems(&problems, problems.len() as u64, ui);
     if reached_end && end == Moment::End && !log.is_snapshot() {
-        source::say_committed(rows.voters.or_else(|| log.static_voters()), log.path(), ui);
+        source::say_committed(rows.names.voters.or_else(|| log.static_voters()), log.path(), ui);
     }
     Ok(if unreadable > 0 { outcome.and(Outcome::Findings) } else { outcome })
+}
+
+/// Refuses a topic that is named and that no record of the whole log or of its newest snapshot speaks of.
+fn known_topics(log: &MetadataLog, wanted: &[TopicArg]) -> anyhow::Result<()> {
+    if missing_topic(wanted, &BTreeSet::new()).is_none() {
+        return Ok(());
+    }
+    let mut rows = Names { names: names_before(log, Moment::End)?, ..Names::default() };
+    let read = log.read(Offset::ZERO, &mut |entry| {
+        rows.note(&entry.content);
+        if let Content::Data(decoded) = &entry.content {
+            rows.others.extend(rows.topic_of(&decoded.typed()));
+        }
+        ControlFlow::Continue(())
+    });
+    read.map_err(|error| storage_problem(&error))?;
+    let topics: BTreeSet<&str> = rows.names.values().chain(&rows.others).map(String::as_str).collect();
+    match missing_topic(wanted, &topics) {
+        Some(name) => Err(topic_not_found(name, &topics, &[log.path().to_owned()]).into()),
+        None => Ok(()),
+    }
 }
 
 /// Names of the topics that were there before the records to show. An id never gets another name, so those of a later
@@ -175,10 +196,19 @@ fn names_before(log: &MetadataLog, start: Moment) -> anyhow::Result<HashMap<Uuid
     Ok(replay.image().topics().map(|topic| (topic.topic_id, topic.name.clone())).collect())
 }
 
+/// What earlier records said that later ones do not say again.
+#[derive(Debug, Default)]
+struct Names {
+    /// Topics by their ids.
+    names: HashMap<Uuid, String>,
+    /// Topics that records name, whether they are there or not.
+    others: BTreeSet<String>,
+    voters: Option<usize>,
+}
+
 struct Rows<'a> {
     args: &'a LogArgs,
-    names: HashMap<Uuid, String>,
-    voters: Option<usize>,
+    names: Names,
     listing: Option<Listing>,
     times: TimeText,
     secrets: Secrets,
@@ -186,7 +216,7 @@ struct Rows<'a> {
     shown: u64,
 }
 
-impl Rows<'_> {
+impl Names {
     /// Remembers what later records do not say.
     fn note(&mut self, content: &Content<'_>) {
         match content {
@@ -203,6 +233,24 @@ impl Rows<'_> {
         }
     }
 
+    /// The topic a record is about.
+    fn topic_of(&self, record: &Record) -> Option<String> {
+        match record {
+            Record::Topic { name, .. } => Some(name.clone()),
+            Record::Partition(record) => self.names.get(&record.topic_id).cloned(),
+            Record::PartitionChange(change) => self.names.get(&change.topic_id).cloned(),
+            Record::RemoveTopic { topic_id } => self.names.get(topic_id).cloned(),
+            Record::Config { resource_type: 2, resource_name, .. } => Some(resource_name.clone()),
+            Record::AccessControlEntry { entry, .. } if entry.resource_type == 2 && entry.pattern_type == 3 => {
+                Some(entry.resource_name.clone())
+            }
+            Record::ClearElr { topic } => topic.clone(),
+            _ => None,
+        }
+    }
+}
+
+impl Rows<'_> {
     fn show(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) {
         let (name, record) = match &entry.content {
             Content::Data(Decoded::Known(known)) => (known.message.name, Some(known.typed())),
@@ -216,7 +264,7 @@ impl Rows<'_> {
             }
             Content::Unreadable(_) => return,
         };
-        let topic = record.as_ref().and_then(|record| self.topic_of(record));
+        let topic = record.as_ref().and_then(|record| self.names.topic_of(record));
         if !self.is_wanted(name, record.as_ref(), topic.as_deref()) {
             return;
         }
@@ -259,22 +307,6 @@ impl Rows<'_> {
             brokers => record.is_some_and(|record| brokers.iter().any(|broker| is_about_broker(record, *broker))),
         };
         by_type && by_topic && by_broker
-    }
-
-    /// The topic a record is about.
-    fn topic_of(&self, record: &Record) -> Option<String> {
-        match record {
-            Record::Topic { name, .. } => Some(name.clone()),
-            Record::Partition(record) => self.names.get(&record.topic_id).cloned(),
-            Record::PartitionChange(change) => self.names.get(&change.topic_id).cloned(),
-            Record::RemoveTopic { topic_id } => self.names.get(topic_id).cloned(),
-            Record::Config { resource_type: 2, resource_name, .. } => Some(resource_name.clone()),
-            Record::AccessControlEntry { entry, .. } if entry.resource_type == 2 && entry.pattern_type == 3 => {
-                Some(entry.resource_name.clone())
-            }
-            Record::ClearElr { topic } => topic.clone(),
-            _ => None,
-        }
     }
 }
 

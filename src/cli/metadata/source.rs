@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{MomentArgs, SourceArgs};
 use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, now_ms};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::message::batch_code;
 use crate::cli::range::{Bound, Offsets, RangeError};
 use crate::cli::ui::{Problem, Ui};
-use crate::cli::{range, ui};
+use crate::cli::{dirs, range, ui};
 use crate::schema::image::MetadataImage;
 use crate::storage::fs::StorageError;
 use crate::storage::metadata_log::{DIR_NAME, LogProblem, MetadataLog, MetadataLogError, Moment, ProblemKind, Replay};
@@ -72,9 +73,7 @@ pub fn moment(bound: Bound, log: &MetadataLog) -> anyhow::Result<Moment> {
 /// Opens what `path` names, or the metadata log in the log directories of the options.
 pub fn open(path: Option<&Path>, global: &GlobalArgs) -> anyhow::Result<MetadataLog> {
     if let Some(path) = path {
-        if !global.dir.is_empty() {
-            return Err(Problem::usage("a PATH and -d both say what to read").hint("leave one of them out").into());
-        }
+        dirs::of_options(&[path.to_owned()], global)?;
         return MetadataLog::open(path).map_err(|error| problem(&error).into());
     }
     let mut dirs = global.log_dirs()?;
@@ -128,6 +127,16 @@ pub fn problem(error: &MetadataLogError) -> Problem {
             Problem::new("out_of_range", text).path(path).hint(hint)
         }
     }
+}
+
+/// The image of what the options name, with all that has to be said about it.
+pub fn open_image(
+    source: &SourceArgs,
+    moment: &MomentArgs,
+    global: &GlobalArgs,
+    ui: &mut Ui,
+) -> anyhow::Result<(MetadataImage, Outcome)> {
+    image(&open(source.path.as_deref(), global)?, &moment.offset, ui)
 }
 
 /// The image of `log` at `moment`, with all that has to be said about it.

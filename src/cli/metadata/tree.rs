@@ -27,13 +27,8 @@ pub struct TreeArgs {
 
 /// Prints the tree.
 pub fn run(args: &TreeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let log = source::open(args.source.path.as_deref(), global)?;
-    let (image, outcome) = source::image(&log, &args.moment.offset, ui)?;
-    let root = Node::root(&image);
-    let found = glob::find(root, &args.node);
-    if found.is_empty() {
-        return Err(glob::not_found(root, &args.node).into());
-    }
+    let (image, outcome) = source::open_image(&args.source, &args.moment, global, ui)?;
+    let found = glob::find_any(Node::root(&image), &args.node)?;
     let format = Format::of(global.output());
     for glob::Found { path, node } in &found {
         if show(*node, path, 0, format, args.source.secrets(), ui)? == Pipe::Closed {

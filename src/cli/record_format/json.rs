@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 
 use super::{BatchContext, Row, control_name};
 use crate::batch::record::RecordRef;
+use crate::json_text;
 use crate::types::TimestampType;
 
 /// The constant pieces of a line.
@@ -34,7 +35,7 @@ impl Parts {
             self.partition = batch.partition;
             self.head.clear();
             self.head.extend_from_slice(b"{\"topic\":");
-            escaped(batch.topic.as_bytes(), &mut self.head);
+            json_text::write(batch.topic.as_bytes(), &mut self.head);
             self.head.extend_from_slice(b",\"partition\":");
             integer(batch.partition, &mut self.head);
             self.head.extend_from_slice(b",\"offset\":");
@@ -51,7 +52,7 @@ impl Parts {
         middle.clear();
         middle.extend_from_slice(b",\"timestamp_type\":");
         match batch.timestamp_type.json_name() {
-            Some(name) => escaped(name.as_bytes(), middle),
+            Some(name) => json_text::write(name.as_bytes(), middle),
             None => middle.extend_from_slice(b"null"),
         }
         middle.extend_from_slice(b",\"leader_epoch\":");
@@ -103,7 +104,7 @@ impl Parts {
         }
         if row.batch.control {
             out.extend_from_slice(b",\"control\":");
-            escaped(control_name(record.key).as_bytes(), out);
+            json_text::write(control_name(record.key).as_bytes(), out);
         }
         out.extend_from_slice(b"}\n");
     }
@@ -112,7 +113,7 @@ impl Parts {
     /// they are, and -1 for the broker, which a log does not know.
     pub(super) fn kcat(&self, record: &RecordRef<'_>, out: &mut Vec<u8>) {
         let string = |bytes: Option<&[u8]>, out: &mut Vec<u8>| match bytes {
-            Some(bytes) => escaped(bytes, out),
+            Some(bytes) => json_text::write(bytes, out),
             None => out.extend_from_slice(b"null"),
         };
         out.extend_from_slice(&self.head);
@@ -126,7 +127,7 @@ impl Parts {
             out.extend_from_slice(b",\"headers\":");
             for (index, (key, value)) in record.headers.iter().enumerate() {
                 out.push(if index == 0 { b'[' } else { b',' });
-                escaped(key, out);
+                json_text::write(key, out);
                 out.push(b',');
                 string(value, out);
             }
@@ -155,71 +156,11 @@ fn named(name: &[u8], name_base64: &[u8], bytes: Option<&[u8]>, out: &mut Vec<u8
     };
     if std::str::from_utf8(bytes).is_ok() {
         out.extend_from_slice(name);
-        escaped(bytes, out);
+        json_text::write(bytes, out);
     } else {
         out.extend_from_slice(name_base64);
         base64(bytes, out);
     }
-}
-
-/// Where the first byte stands that JSON wants escaped: a control character, a quote or a backslash.
-#[inline(always)]
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Eight bytes at once. A borrow can mark a byte above the first that is marked rightly, never one
-    // below it, so the lowest mark is right; read as little-endian, the lowest is the first.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let marks = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
-        if marks != 0 {
-            return Some(number * 8 + marks.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|byte| ESCAPES[usize::from(*byte)] != 0)?;
-    Some(words.len() * 8 + at)
-}
-
-/// Per byte: 0 for itself, `u` for `\u00XX`, else the letter after the backslash.
-const ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = b'u';
-        byte += 1;
-    }
-    table[0x08] = b'b';
-    table[0x09] = b't';
-    table[0x0a] = b'n';
-    table[0x0c] = b'f';
-    table[0x0d] = b'r';
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table
-};
-
-/// Appends a JSON string of `bytes`, escaped as yajl does it (which is what kcat uses).
-pub(super) fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = bytes;
-    while let Some(at) = first_special(rest) {
-        let (clean, special) = rest.split_at(at);
-        out.extend_from_slice(clean);
-        let Some((byte, tail)) = special.split_first() else { break };
-        match ESCAPES[usize::from(*byte)] {
-            b'u' => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                let digit = |nibble: u8| HEX[usize::from(nibble & 15)];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(*byte)]);
-            }
-            letter => out.extend_from_slice(&[b'\\', letter]),
-        }
-        rest = tail;
-    }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 fn base64(bytes: &[u8], out: &mut Vec<u8>) {
@@ -239,7 +180,7 @@ pub(super) fn append_base64(bytes: &[u8], out: &mut Vec<u8>) {
 pub(super) fn json_string(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     match bytes {
         None => out.extend_from_slice(b"null"),
-        Some(bytes) if std::str::from_utf8(bytes).is_ok() => escaped(bytes, out),
+        Some(bytes) if std::str::from_utf8(bytes).is_ok() => json_text::write(bytes, out),
         Some(bytes) => base64(bytes, out),
     }
 }

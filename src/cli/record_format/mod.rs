@@ -300,7 +300,7 @@ mod tests {
         let tsv = printed(RecordFormat::Listing(ListingStyle::Tsv), &CONTEXT, &stored);
         assert_eq!(String::from_utf8(tsv).unwrap(), "orders\t0\t41\t2025-10-09T08:53:20.041Z\tk\\t1\tnull\n");
         let table = printed(RecordFormat::Listing(ListingStyle::Table { bold: false }), &CONTEXT, &stored);
-        let expected = "orders              0          41  2025-10-09T08:53:20.041Z  k\t1               null\n";
+        let expected = "orders              0          41  2025-10-09T08:53:20.041Z  k\\t1              null\n";
         assert_eq!(String::from_utf8(table).unwrap(), expected);
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::{GlobalArgs, OutputFormat, TopicArg, now_ms};
-use super::consume::select::{Selection, select, storage_problem};
+use super::consume::select::{OfReplicas, Selection, select, storage_problem};
 use super::range::Partitions;
 use super::ui::{Problem, Ui};
-use super::{Outcome, man};
+use super::{Outcome, dirs, man};
 use crate::storage::fs::StorageError;
 use crate::storage::lock::{self, DirLock, LockError};
 use crate::storage::log_dir::LogDir;
@@ -150,7 +150,7 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
             .hint("use --output table, json or tsv")
             .into());
     }
-    let log_dirs = if args.paths.is_empty() { global.log_dirs()? } else { Vec::new() };
+    let log_dirs = dirs::beside_settings(&args.paths, global)?;
     let places = log_dirs_around(args, &log_dirs);
     // Until the end of the run: nobody starts on a directory that is about to change.
     let _locks = if args.execute { lock_all(args, &places)? } else { say_holders(&places, ui)? };
@@ -161,13 +161,10 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         topics: &args.topic,
         partitions: args.partition.as_ref(),
         internal: true,
+        of_replicas: OfReplicas::First,
     };
     let selected = select(&selection)?;
-    let mut outcome = Outcome::Done;
-    for problem in selected.failures {
-        outcome |= problem.ends_with();
-        ui.error(problem);
-    }
+    let outcome = dirs::show_all(selected.failures, ui);
     for message in selected.messages {
         message.show(ui);
     }

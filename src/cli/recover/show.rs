@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::RecoverArgs;
 use crate::cli::args::{GlobalArgs, OutputFormat};
+use crate::cli::json_row::JsonRow;
 use crate::cli::table::{Column, Listing, ListingStyle};
 use crate::cli::ui::{Problem, Ui};
 use crate::storage::partition::Partition;
@@ -58,9 +59,8 @@ impl Rows {
         Ok(())
     }
 
-    fn json(&self, fields: &[(&str, Value)], ui: &mut Ui) -> anyhow::Result<()> {
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-        ui.out().buffer().extend_from_slice(format!("{{{}}}\n", fields.join(",")).as_bytes());
+    fn json(row: JsonRow, ui: &mut Ui) -> anyhow::Result<()> {
+        row.write(ui.out().buffer());
         let _ = ui.out().drain()?;
         Ok(())
     }
@@ -72,17 +72,15 @@ impl Rows {
         if self.listing.is_some() {
             return self.row([&name.to_string(), &step.file, step.action.word(), &step.detail], ui);
         }
-        let fields = [
-            ("type", json!("step")),
-            ("topic", json!(name.topic)),
-            ("partition", json!(name.partition)),
-            ("file", json!(step.file)),
-            ("action", json!(step.action.word())),
-            ("bytes_before", json!(step.bytes_before)),
-            ("bytes_after", json!(step.bytes_after)),
-            ("detail", json!(step.detail)),
-        ];
-        self.json(&fields, ui)
+        let row = JsonRow::new("step")
+            .field("topic", name.topic.as_str())
+            .field("partition", name.partition)
+            .field("file", step.file.as_str())
+            .field("action", step.action.word())
+            .field("bytes_before", step.bytes_before)
+            .field("bytes_after", step.bytes_after)
+            .field("detail", step.detail.as_str());
+        Self::json(row, ui)
     }
 
     /// One change of a log directory's own file.
@@ -91,18 +89,16 @@ impl Rows {
         if self.listing.is_some() {
             return self.row(["-", &step.file, step.action.word(), &step.detail], ui);
         }
-        let fields = [
-            ("type", json!("step")),
-            ("topic", Value::Null),
-            ("partition", Value::Null),
-            ("dir", json!(dir.to_string_lossy())),
-            ("file", json!(step.file)),
-            ("action", json!(step.action.word())),
-            ("bytes_before", json!(step.bytes_before)),
-            ("bytes_after", json!(step.bytes_after)),
-            ("detail", json!(step.detail)),
-        ];
-        self.json(&fields, ui)
+        let row = JsonRow::new("step")
+            .field("topic", Value::Null)
+            .field("partition", Value::Null)
+            .field("dir", dir.to_string_lossy().into_owned())
+            .field("file", step.file.as_str())
+            .field("action", step.action.word())
+            .field("bytes_before", step.bytes_before)
+            .field("bytes_after", step.bytes_after)
+            .field("detail", step.detail.as_str());
+        Self::json(row, ui)
     }
 
     /// What a job comes to.
@@ -112,18 +108,16 @@ impl Rows {
             self.losses += 1;
             if self.listing.is_none() {
                 let name = partition.topic_partition();
-                let fields = [
-                    ("type", json!("lost")),
-                    ("topic", json!(name.topic)),
-                    ("partition", json!(name.partition)),
-                    ("file", json!(loss.file)),
-                    ("position", json!(loss.position.get())),
-                    ("bytes", json!(loss.bytes)),
-                    ("first_offset", json!(loss.first.map(|offset| offset.get()))),
-                    ("next_offset", json!(loss.next.map(|offset| offset.get()))),
-                    ("reason", json!(loss.reason)),
-                ];
-                self.json(&fields, ui)?;
+                let row = JsonRow::new("lost")
+                    .field("topic", name.topic.as_str())
+                    .field("partition", name.partition)
+                    .field("file", loss.file.as_str())
+                    .field("position", loss.position.get())
+                    .field("bytes", loss.bytes)
+                    .field("first_offset", loss.first.map(|offset| offset.get()))
+                    .field("next_offset", loss.next.map(|offset| offset.get()))
+                    .field("reason", loss.reason.as_str());
+                Self::json(row, ui)?;
             }
             ui.warning(Problem::new("would_lose", loss.to_string()).path(partition.dir().join(&loss.file)));
         }
@@ -142,15 +136,13 @@ impl Rows {
         if self.listing.is_some() {
             return self.row([&name.to_string(), &file, "remove", "the originals of an earlier run"], ui);
         }
-        let fields = [
-            ("type", json!("step")),
-            ("topic", json!(name.topic)),
-            ("partition", json!(name.partition)),
-            ("file", json!(file)),
-            ("action", json!("remove")),
-            ("detail", json!("the originals of an earlier run")),
-        ];
-        self.json(&fields, ui)
+        let row = JsonRow::new("step")
+            .field("topic", name.topic.as_str())
+            .field("partition", name.partition)
+            .field("file", file)
+            .field("action", "remove")
+            .field("detail", "the originals of an earlier run");
+        Self::json(row, ui)
     }
 
     /// A partition that could not be done.
@@ -163,15 +155,13 @@ impl Rows {
         if self.listing.is_some() {
             return Ok(());
         }
-        let fields = [
-            ("type", json!("summary")),
-            ("partitions", json!(self.partitions)),
-            ("changed", json!(changed)),
-            ("steps", json!(self.steps)),
-            ("losses", json!(self.losses)),
-            ("failures", json!(self.failures)),
-            ("executed", json!(self.executed)),
-        ];
-        self.json(&fields, ui)
+        let row = JsonRow::new("summary")
+            .field("partitions", self.partitions)
+            .field("changed", changed)
+            .field("steps", self.steps)
+            .field("losses", self.losses)
+            .field("failures", self.failures)
+            .field("executed", self.executed);
+        Self::json(row, ui)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::books::{Books, Open, TxnScope};
 use super::list::{listing_style, say_missing};
-use super::rows::{IDS, OPEN, id_json, id_row, open_json, open_row};
+use super::rows::{IDS, OPEN, PARTITIONS, id_json, id_row, open_json, open_row, partition_row};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::table::Listing;
 use crate::cli::ui::{Problem, Ui};
@@ -58,9 +58,13 @@ pub fn run(args: &DescribeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
                     listing.header(ui.out().buffer());
                 }
                 id_row(&mut listing, id, known, now_ms, ui);
-                let partitions: Vec<_> = known.state.partitions.iter().map(ToString::to_string).collect();
-                if !partitions.is_empty() {
-                    ui.note(&format!("{id}: partitions {}", partitions.join(", ")));
+                if !known.state.partitions.is_empty() {
+                    let mut listing = Listing::new(PARTITIONS, style);
+                    if !args.no_header {
+                        listing.header(ui.out().buffer());
+                    }
+                    let mut row = |partition| partition_row(&mut listing, id, partition, ui.out().buffer());
+                    known.state.partitions.iter().for_each(&mut row);
                 }
                 if !open.is_empty() {
                     let mut listing = Listing::new(OPEN, style);
@@ -103,7 +107,7 @@ fn kafka_row(id: &str, known: &TransactionalId, books: &Books, now_ms: i64) -> V
         state.status.name().to_owned(),
         state.timeout_ms.to_string(),
         or_none(started),
-        or_none(started.map(|ms| now_ms - ms)),
+        or_none(started.map(|ms| now_ms.saturating_sub(ms))),
         state.partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     ]
 }

@@ -11,7 +11,7 @@ use crate::cli::table::{Listing, ListingStyle};
 use crate::cli::ui::Ui;
 use crate::cli::{Outcome, kafka_table, man};
 use crate::schema::coordinator::transaction::TransactionStatus;
-use crate::storage::coordinator::transactions::{TransactionalId, Verdict};
+use crate::storage::coordinator::transactions::{TransactionalId, Unsure, Verdict};
 
 /// What a row stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -83,6 +83,7 @@ pub fn run(args: &ListArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<
         print_open(&open, &books, now_ms, args.no_header, global, ui);
         return Ok(outcome | books.outcome());
     }
+    books.check(&args.scope)?;
     let in_scope = |known: &TransactionalId| {
         let all = args.scope.topic.is_empty() && args.scope.partition.is_none();
         all || known.state.partitions.iter().any(|partition| args.scope.holds(partition))
@@ -150,15 +151,22 @@ pub fn find_hanging(args: &HangingArgs, global: &GlobalArgs, ui: &mut Ui) -> any
     let as_kafka = global.output() == Some(OutputFormat::Kafka);
     let minutes = args.max_transaction_timeout.or(as_kafka.then_some(KAFKA_MINUTES));
     let (mut found, outcome) = books.open_transactions(&args.scope, global, ui)?;
-    let unsure = found.iter().filter(|open| open.verdict == Verdict::Unknown).count();
+    let count = |unsure| found.iter().filter(|open| open.verdict == Verdict::Unknown(unsure)).count();
+    let (no_coordinator, damaged) = (count(Unsure::Coordinator), count(Unsure::Log));
     found.retain(|open| {
-        let is_old = minutes.is_none_or(|minutes| now_ms - open.last_timestamp_ms > i64::from(minutes) * 60_000);
+        let is_old =
+            minutes.is_none_or(|minutes| now_ms.saturating_sub(open.last_timestamp_ms) > i64::from(minutes) * 60_000);
         let is_meant = if as_kafka { matches!(open.verdict, Verdict::Hanging(_)) } else { open.verdict.is_trouble() };
         is_old && is_meant
     });
     print_open(&found, &books, now_ms, args.no_header, global, ui);
-    if unsure > 0 {
-        ui.note(&format!("{unsure} open transactions cannot be judged: their part of __transaction_state is missing"));
+    if no_coordinator > 0 {
+        let why = "their part of __transaction_state is missing or damaged";
+        ui.note(&format!("{no_coordinator} open transactions cannot be judged: {why}"));
+    }
+    if damaged > 0 {
+        let why = "their marker may have stood where the log is damaged";
+        ui.note(&format!("{damaged} open transactions cannot be judged: {why}"));
     }
     say_missing(&books, ui);
     let found = if found.is_empty() { Outcome::Done } else { Outcome::Findings };
@@ -196,7 +204,7 @@ fn print_open(open: &[Open], books: &Books, now_ms: i64, no_header: bool, global
 
 /// `FindHangingTransactionsCommand.printHangingTransactions`.
 fn kafka_row(open: &Open, now_ms: i64) -> Vec<String> {
-    let age = Duration::from_millis(u64::try_from(now_ms - open.last_timestamp_ms).unwrap_or(0));
+    let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(open.last_timestamp_ms)).unwrap_or(0));
     vec![
         open.txn.partition.topic.clone(),
         open.txn.partition.partition.to_string(),
@@ -222,7 +230,7 @@ pub fn say_missing(books: &Books, ui: &mut Ui) {
             ui.note("no partition of __transaction_state is in these directories: transactional ids are not known");
         } else {
             ui.note(
-                "without __cluster_metadata-0 it is not known how many partitions __transaction_state has elsewhere",
+                "without a sound __cluster_metadata-0 it is not known how many partitions __transaction_state has elsewhere",
             );
         }
         return;

@@ -1,14 +1,16 @@
 //! `transactions describe-producers`.
 
-use super::books::{Books, TxnScope, say};
+use super::books::{Books, TxnScope};
 use super::list::listing_style;
 use super::rows::{PRODUCERS, producer_json, producer_row};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::consume::storage_problem;
+use crate::cli::message::show_remarks;
 use crate::cli::table::Listing;
 use crate::cli::ui::{Problem, Ui};
-use crate::cli::{Outcome, kafka_table, man};
+use crate::cli::{Outcome, dirs, kafka_table, man};
 use crate::storage::active_producers::active_producers;
+use crate::storage::remarks::Remarks;
 
 /// Show the producers that partitions know: epochs, last sequences, open transactions
 #[derive(clap::Args, Debug)]
@@ -24,16 +26,16 @@ pub struct ProducersArgs {
 /// Describes them.
 pub fn run(args: &ProducersArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let books = Books::open(global, ui)?;
-    let partitions = books.partitions(&args.scope, ui)?;
+    let (partitions, mut outcome) = books.partitions(&args.scope, ui)?;
+    outcome |= books.outcome();
     let as_kafka = global.output() == Some(OutputFormat::Kafka);
     if as_kafka && partitions.len() != 1 {
         let text = format!("kafka-transactions.sh describes one partition, and {} are meant", partitions.len());
         return Err(Problem::usage(text).hint("name it with -t TOPIC -p N, or leave --output kafka out").into());
     }
-    if partitions.is_empty() {
-        return Err(Problem::new("not_found", "no such partition in these directories")
-            .hint("see what there is with: logdir log-dirs")
-            .into());
+    if partitions.is_empty() && outcome < Outcome::Failed {
+        let problem = Problem::new("not_found", "no partition in these directories");
+        return Err(problem.hint("see what there is with: logdir log-dirs").into());
     }
     let mut listing = Listing::new(PRODUCERS, listing_style(global.output(), ui));
     if !args.no_header && !matches!(global.output(), Some(OutputFormat::Json | OutputFormat::Kafka)) {
@@ -41,9 +43,16 @@ pub fn run(args: &ProducersArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
     }
     let mut rows = Vec::new();
     for (name, partition) in &partitions {
-        let mut notices = Vec::new();
-        let states = active_producers(partition, &mut notices).map_err(|error| storage_problem(&error))?;
-        say(notices, ui);
+        let mut remarks = Remarks::default();
+        let states = active_producers(partition, &mut remarks);
+        outcome |= show_remarks(remarks, ui);
+        let states = match states {
+            Ok(states) => states,
+            Err(error) => {
+                outcome |= dirs::show_all([storage_problem(&error)], ui);
+                continue;
+            }
+        };
         let mut producers: Vec<_> = states.producers().collect();
         producers.sort_by_key(|state| state.producer_id);
         for state in producers {
@@ -72,5 +81,5 @@ pub fn run(args: &ProducersArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
         ];
         kafka_table::write(&head, &rows, ui.out().buffer());
     }
-    Ok(Outcome::Done)
+    Ok(outcome)
 }

@@ -50,25 +50,39 @@ pub const PRODUCERS: &[Column] = &[
     Column::right("OPEN_SINCE", 10),
 ];
 
-/// How long ago: `-` for none, and for what is still to come.
+/// How long ago: `-` for none; negative for what is still to come, by a clock that is ahead of the one asked.
 pub fn age_text(since_ms: TimestampMs, now_ms: TimestampMs) -> String {
-    if since_ms == NO_TIMESTAMP || since_ms > now_ms { "-".to_owned() } else { span_text(now_ms - since_ms) }
+    if since_ms == NO_TIMESTAMP { "-".to_owned() } else { span_text(now_ms.saturating_sub(since_ms)) }
 }
 
-/// A length of time in its two largest units: `3d 4h`, `1m 30s`, `250ms`.
+/// A length of time in its two largest units: `3d4h`, `1m30s`, `-250ms`.
 pub fn span_text(ms: i64) -> String {
+    let (sign, ms) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
     let seconds = ms / 1_000;
-    let two = |large: i64, large_unit: &str, small: i64, small_unit: &str| match small {
+    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match small {
         0 => format!("{large}{large_unit}"),
         _ => format!("{large}{large_unit}{small}{small_unit}"),
     };
-    match seconds {
+    let span = match seconds {
         _ if ms < 1_000 => format!("{ms}ms"),
         0..60 => format!("{seconds}s"),
         60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
         3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
         _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
-    }
+    };
+    format!("{sign}{span}")
+}
+
+/// Columns of the partitions that a transaction holds.
+pub const PARTITIONS: &[Column] =
+    &[Column::left("TRANSACTIONAL_ID", 20), Column::left("TOPIC", 12), Column::right("PARTITION", 9)];
+
+/// Appends the row of a partition that the transaction of an id holds.
+pub fn partition_row(listing: &mut Listing, id: &str, partition: &TopicPartition, out: &mut Vec<u8>) {
+    listing.text(id.as_bytes(), out);
+    listing.text(partition.topic.as_bytes(), out);
+    listing.number(partition.partition, out);
+    listing.end_row(out);
 }
 
 /// When the transaction began that is going on; -1 for none.
@@ -114,7 +128,7 @@ pub fn id_json(id: &str, known: &TransactionalId, books: &Books, now_ms: Timesta
         .field("timeout_ms", state.timeout_ms)
         .field("start_ms", state.start_ms)
         .field("last_update_ms", state.last_update_ms)
-        .field("age_ms", started.map(|ms| now_ms - ms))
+        .field("age_ms", started.map(|ms| now_ms.saturating_sub(ms)))
         .field("expired", state.is_expired(now_ms))
         .field("client_transaction_version", state.client_version)
         .field("partitions", partitions_json(&state.partitions))
@@ -158,7 +172,7 @@ pub fn open_json(open: &Open, books: &Books, now_ms: TimestampMs) -> JsonRow {
         .field("records", open.extent.records)
         .field("size_bytes", open.extent.size_bytes)
         .field("last_timestamp_ms", open.last_timestamp_ms)
-        .field("age_ms", now_ms - open.since_ms)
+        .field("age_ms", now_ms.saturating_sub(open.since_ms))
         .field("producer_id", open.txn.producer_id.0)
         .field("producer_epoch", open.producer_epoch)
         .field("coordinator_epoch", open.coordinator_epoch)
@@ -232,6 +246,8 @@ mod tests {
         for (ms, expected) in cases {
             assert_eq!(span_text(ms), expected, "{ms}");
         }
-        assert_eq!((age_text(-1, 5), age_text(7, 5), age_text(5, 5)), ("-".into(), "-".into(), "0ms".into()));
+        assert_eq!((age_text(-1, 5), age_text(7, 5), age_text(5, 5)), ("-".into(), "-2ms".into(), "0ms".into()));
+        assert_eq!(age_text(90_000, 0), "-1m30s");
+        assert!(age_text(i64::MIN, i64::MAX).ends_with('h') && age_text(i64::MAX, i64::MIN).starts_with('-'));
     }
 }

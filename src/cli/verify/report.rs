@@ -230,9 +230,11 @@ pub fn hint(finding: &Finding) -> Option<String> {
         Advice::Restore => "take it from another copy, or from the cluster's metadata".to_owned(),
         Advice::Permit => format!("give it to the user the broker runs as: chown and chmod u+rw {path}"),
         Advice::Forecast => {
-            let log_dir = finding.path.parent().unwrap_or(&finding.path).display();
+            let own = || finding.path.parent().unwrap_or(&finding.path).display().to_string();
+            let dirs: Vec<_> = finding.log_dirs.iter().map(|dir| dir.display().to_string()).collect();
+            let dirs = if dirs.is_empty() { own() } else { dirs.join(",") };
             format!(
-                "see all that a start would do, and move what is not wanted away first: logdir verify --forecast -d {log_dir}"
+                "see all that a start would do, and move what is not wanted away first: logdir verify --forecast -d {dirs}"
             )
         }
         Advice::Inspect => match finding.offset {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::{GlobalArgs, TopicArg, each_once};
 use crate::cli::consume::select::{gone, is_partition_dir, storage_problem, topic_not_found};
+use crate::cli::dirs;
 use crate::cli::range::Partitions;
 use crate::cli::ui::{Problem, Ui};
 use crate::storage::fs::StorageError;
@@ -50,14 +51,8 @@ pub struct Targets {
 impl Targets {
     /// Finds them. Fails when what is named makes no sense or is nowhere.
     pub fn find(wanted: &Wanted<'_>, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Targets> {
-        let named_dirs = !global.dir.is_empty() || global.properties.is_some();
         let mut targets = Targets::default();
-        let mut dirs = Vec::new();
-        if wanted.paths.is_empty() {
-            dirs = global.log_dirs()?;
-        } else if !global.dir.is_empty() || (named_dirs && global.properties.is_none()) {
-            return Err(Problem::usage("a PATH and -d both say what to check").hint("leave one of them out").into());
-        }
+        let mut dirs = dirs::beside_settings(wanted.paths, global)?;
         for path in &each_once(wanted.paths.to_vec()) {
             match one(path) {
                 Ok(One::LogDir) => dirs.push(path.clone()),

@@ -12,17 +12,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use super::fs::StorageError;
-use super::leader_epochs;
 use super::log_dir::LogDir;
-use super::names::DirKind;
-use super::partition::{Notice, Partition};
+use super::partition::Partition;
 use super::reader::{LogReader, ReadStep};
+use super::remarks::{LogDamage, Remarks};
+use super::replicas;
 use crate::batch::compression::{Decompressor, MAX_BATCH_BYTES};
 use crate::batch::control::ControlType;
 use crate::batch::scan::Depth;
 use crate::batch::{Frame, RecordRef};
 use crate::schema::coordinator::CoordinatorTopic;
-use crate::types::{Offset, ProducerId, TimestampMs, TopicPartition};
+use crate::types::{Offset, ProducerId, TimestampMs};
 
 /// A record that counts.
 #[derive(Debug, Clone, Copy)]
@@ -45,60 +45,24 @@ struct Held {
     value: Option<Vec<u8>>,
 }
 
-/// The partitions of a coordinator's topic in `log_dirs`, by number: see [`furthest_replicas`].
+/// The partitions of a coordinator's topic in `log_dirs`, by number; of several replicas see [`replicas`]. Those that
+/// cannot be opened are in `failures`.
 pub fn partitions(
     log_dirs: &[LogDir],
     topic: CoordinatorTopic,
-    notices: &mut Vec<Notice>,
-) -> Result<BTreeMap<i32, Partition>, StorageError> {
-    let found = furthest_replicas(log_dirs, &|partition| partition.topic == topic.topic(), notices)?;
-    Ok(found.into_iter().map(|(partition, opened)| (partition.partition, opened)).collect())
-}
-
-/// The wanted partitions in `log_dirs`, each once: of several replicas the one that reaches furthest, by leader epoch and
-/// then by log end. Future, stray and deleted directories do not count.
-pub fn furthest_replicas(
-    log_dirs: &[LogDir],
-    is_wanted: &dyn Fn(&TopicPartition) -> bool,
-    notices: &mut Vec<Notice>,
-) -> Result<BTreeMap<TopicPartition, Partition>, StorageError> {
-    let mut best: BTreeMap<TopicPartition, Partition> = BTreeMap::new();
-    for log_dir in log_dirs {
-        for (name, path) in log_dir.partitions() {
-            if name.kind != DirKind::Live || !is_wanted(&name.topic_partition) {
-                continue;
-            }
-            let replica = log_dir.open_partition(name, path)?;
-            let Some(other) = best.get(&name.topic_partition) else {
-                best.insert(name.topic_partition.clone(), replica);
-                continue;
-            };
-            let is_further = reach(&replica)? > reach(other)?;
-            let (used, left_out) = if is_further { (&replica, other) } else { (other, &replica) };
-            let said = format!("another replica reaches at least as far and is read: {}", used.dir().display());
-            notices.push(Notice::new(left_out.dir(), said));
-            if is_further {
-                best.insert(name.topic_partition.clone(), replica);
-            }
-        }
-    }
-    Ok(best)
-}
-
-/// The newest leader epoch of a log and its end.
-fn reach(partition: &Partition) -> Result<(i32, Offset), StorageError> {
-    let epochs = leader_epochs::read(&partition.dir().join(leader_epochs::FILE_NAME)).ok();
-    let epoch = epochs.and_then(|epochs| epochs.latest().map(|entry| entry.epoch.0));
-    Ok((epoch.unwrap_or(-1), partition.log_end()?))
+    failures: &mut Vec<StorageError>,
+) -> BTreeMap<i32, Partition> {
+    let found = replicas::furthest(log_dirs, &|partition| partition.topic == topic.topic(), failures);
+    found.into_iter().map(|(partition, chosen)| (partition.partition, chosen.partition)).collect()
 }
 
 /// Visits every record of `partition` that counts, in the order in which it takes effect.
 ///
-/// What cannot be read is passed over, with a word in `notices`: a broker would fail to load the partition there. Answers
+/// What cannot be read is passed over, with a word in `remarks`: a broker would fail to load the partition there. Answers
 /// whether every record was read.
 pub fn replay(
     partition: &Partition,
-    notices: &mut Vec<Notice>,
+    remarks: &mut Remarks,
     visit: &mut dyn FnMut(Applied<'_>),
 ) -> Result<bool, StorageError> {
     let mut is_whole = true;
@@ -106,27 +70,25 @@ pub fn replay(
     reader.seek(partition.log_start())?;
     let mut decompressor = Decompressor::default();
     let mut held: HashMap<ProducerId, Vec<Held>> = HashMap::new();
+    let log_of = |segment: usize| partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
     loop {
         match reader.next()? {
             ReadStep::End { .. } => break,
             ReadStep::Gone { .. } => {}
             ReadStep::Damage { segment, damage } => {
-                let log = partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
                 is_whole = false;
-                let said = format!("position {}: {}; records are missing", damage.position, damage.reason);
-                notices.push(Notice::new(log, said));
+                remarks.damages.add_scanned(log_of(segment), &damage);
             }
             ReadStep::Entry { segment, entry } => {
-                if let Err(error) = apply(&entry.frame, partition.log_start(), &mut decompressor, &mut held, visit) {
-                    let log = partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
+                if let Err(reason) = apply(&entry.frame, partition.log_start(), &mut decompressor, &mut held, visit) {
                     is_whole = false;
-                    let said = format!("batch at position {}: {error}; records are missing", entry.position);
-                    notices.push(Notice::new(log, said));
+                    let (log, next) = (log_of(segment).to_owned(), Some(entry.frame.last_offset().next()));
+                    remarks.damages.add(LogDamage { log, position: entry.position, reason, next });
                 }
             }
         }
     }
-    notices.append(&mut reader.take_notices());
+    remarks.notices.append(&mut reader.take_notices());
     Ok(is_whole)
 }
 

@@ -11,9 +11,9 @@ use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::transaction::{TransactionState, TransactionStatus};
 use crate::schema::coordinator::{self, CoordinatorTopic, CoordinatorValue};
 use crate::schema::message::Value;
-use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::partition::Notice;
+use crate::storage::remarks::Remarks;
 use crate::types::{Offset, ProducerId, TimestampMs, TopicPartition};
 
 /// The newest record of a transactional id.
@@ -46,6 +46,8 @@ pub struct OpenTransaction {
     pub producer_id: ProducerId,
     /// First offset of it.
     pub first: Offset,
+    /// Behind that the log is damaged: its marker may have stood there.
+    pub may_have_ended: bool,
 }
 
 /// What will become of an open transaction.
@@ -61,8 +63,8 @@ pub enum Verdict {
     Expired,
     /// Its coordinator knows nothing of it: no marker will ever come.
     Hanging(Hanging),
-    /// The part of the coordinator's state that would tell is not in these directories.
-    Unknown,
+    /// It cannot be told.
+    Unknown(Unsure),
 }
 
 /// Why no marker will ever come.
@@ -74,6 +76,15 @@ pub enum Hanging {
     NotInTransaction,
 }
 
+/// Why it cannot be told what becomes of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsure {
+    /// The part of the coordinator's state that would tell is not in these directories, or damaged.
+    Coordinator,
+    /// Its coordinator does not know it, but the partition's log is damaged where its marker may have stood.
+    Log,
+}
+
 impl Verdict {
     /// A word for it.
     pub const fn name(self) -> &'static str {
@@ -83,7 +94,7 @@ impl Verdict {
             Verdict::WillAbort => "will abort",
             Verdict::Expired => "expired",
             Verdict::Hanging(_) => "hanging",
-            Verdict::Unknown => "unknown",
+            Verdict::Unknown(_) => "unknown",
         }
     }
 
@@ -103,31 +114,40 @@ impl Verdict {
             Verdict::Hanging(Hanging::NotInTransaction) => {
                 "the coordinator's transaction does not hold this partition: no marker will ever come"
             }
-            Verdict::Unknown => "the partition of __transaction_state that would tell is missing or damaged",
+            Verdict::Unknown(Unsure::Coordinator) => {
+                "the partition of __transaction_state that would tell is missing or damaged"
+            }
+            Verdict::Unknown(Unsure::Log) => {
+                "its coordinator does not know it, but the log is damaged behind it: its marker may have stood there"
+            }
         }
     }
 }
 
 impl TransactionCoordinator {
     /// Reads every partition of `__transaction_state` in `log_dirs`. What cannot be read is left out, with a word in
-    /// `notices`.
-    pub fn read(log_dirs: &[LogDir], notices: &mut Vec<Notice>) -> Result<TransactionCoordinator, StorageError> {
+    /// `remarks`.
+    pub fn read(log_dirs: &[LogDir], remarks: &mut Remarks) -> TransactionCoordinator {
         let mut coordinator = TransactionCoordinator::default();
-        for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, notices)? {
+        for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, &mut remarks.failures) {
             coordinator.partitions.insert(number);
             let mut said = Vec::new();
-            let is_whole = replay(&partition, notices, &mut |record| {
+            let read = replay(&partition, remarks, &mut |record| {
                 if let Err(error) = coordinator.apply(number, record) {
                     said.push(Notice::new(partition.dir(), format!("record at offset {}: {error}", record.offset)));
                 }
-            })?;
+            });
+            let is_whole = read.unwrap_or_else(|error| {
+                remarks.failures.push(error);
+                false
+            });
             if !is_whole || !said.is_empty() {
                 coordinator.damaged.insert(number);
             }
-            notices.append(&mut said);
+            remarks.notices.append(&mut said);
         }
         coordinator.by_producer = coordinator.producers();
-        Ok(coordinator)
+        coordinator
     }
 
     fn apply(&mut self, coordinator_partition: i32, record: Applied<'_>) -> Result<(), String> {
@@ -195,16 +215,16 @@ impl TransactionCoordinator {
     /// What will become of a transaction that is open in a partition, at the time `now_ms`. `count` is the number of
     /// partitions of `__transaction_state`, as far as it is known.
     pub fn judge(&self, open: &OpenTransaction, count: Option<PartitionCount>, now_ms: TimestampMs) -> Verdict {
+        let hangs = |why| if open.may_have_ended { Verdict::Unknown(Unsure::Log) } else { Verdict::Hanging(why) };
+        let unsure = Verdict::Unknown(Unsure::Coordinator);
         let Some((_, known)) = self.of_producer(open.producer_id) else {
             let is_whole = count.is_some_and(|count| self.is_whole(count));
-            return if is_whole { Verdict::Hanging(Hanging::NoProducer) } else { Verdict::Unknown };
+            return if is_whole { hangs(Hanging::NoProducer) } else { unsure };
         };
         let state = &known.state;
-        if !state.holds(&open.partition) && self.damaged.contains(&known.coordinator_partition) {
-            return Verdict::Unknown;
-        }
         if !state.holds(&open.partition) {
-            return Verdict::Hanging(Hanging::NotInTransaction);
+            let is_damaged = self.damaged.contains(&known.coordinator_partition);
+            return if is_damaged { unsure } else { hangs(Hanging::NotInTransaction) };
         }
         match state.status {
             TransactionStatus::PrepareCommit => Verdict::WillCommit,

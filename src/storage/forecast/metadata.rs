@@ -13,6 +13,7 @@ use super::identity::unknown_record;
 use super::partition::Loaded;
 use super::reason::{Reason, of_load};
 use super::settings::BrokerSettings;
+use crate::batch::BatchError;
 use crate::batch::compression::Decompressor;
 use crate::schema::image::{ImageBuilder, MetadataImage};
 use crate::schema::metadata::Decoded;
@@ -21,7 +22,7 @@ use crate::storage::metadata_log::{Content, FileEnd, read_file};
 use crate::storage::names::{CheckpointState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::partition::present;
 use crate::storage::quorum_state;
-use crate::storage::recovery::{self, LoadOptions, Plan};
+use crate::storage::recovery::{self, CutReason, LoadOptions, Loss, Plan};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 /// Ends of the names of metadata snapshots (`Snapshots.parse`).
@@ -86,6 +87,25 @@ pub(super) fn load(dir: &Path, settings: &BrokerSettings, now_ms: TimestampMs) -
     }
     let image = replay.builder.build();
     Ok(MetadataLog { loaded, voters: image.quorum().voter_count(), image })
+}
+
+/// What the log loses when it is opened, beyond what a crash explains: a batch at its end that was not written whole, or
+/// zeros of a file that was made longer before.
+pub(super) fn damage(loaded: &Loaded) -> Vec<Reason> {
+    let explained = |loss: &Loss| match loss {
+        Loss::Cut { why: CutReason::Torn { .. }, .. } => loaded.segments_deleted == 0,
+        Loss::Cut { why: CutReason::Corrupt(BatchError::LengthTooSmall { declared: 0, .. }), .. } => {
+            loaded.records_lost == 0
+        }
+        Loss::Cut { .. } | Loss::Segment { .. } => false,
+    };
+    let reason = |loss: &Loss| match loss {
+        Loss::Cut { log, position, why, bytes, .. } => {
+            Reason::new(log, format!("position {position}: {why}; {bytes} bytes from there on do not count"))
+        }
+        Loss::Segment { log, .. } => Reason::new(log, "behind damage: the whole segment does not count"),
+    };
+    loaded.losses.iter().filter(|loss| !explained(loss)).map(reason).collect()
 }
 
 /// `KafkaRaftLog.recoverSnapshots`: those that stay, in order; the others are removed.

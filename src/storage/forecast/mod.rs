@@ -122,15 +122,25 @@ impl Forecast {
     }
 }
 
-/// What the metadata log in `log_dir` knows of the cluster's topics, all its records taken for committed; `None` where the
-/// directory has no metadata log.
-pub fn metadata_image(log_dir: &Path) -> Result<Option<MetadataImage>, Reason> {
+/// The metadata log of a log directory, as a server that starts would have it.
+#[derive(Debug)]
+pub struct OpenedMetadata {
+    /// What it knows of the cluster, all its records taken for committed.
+    pub image: MetadataImage,
+    /// Where it is damaged: a server cuts it there, and learns again from the controllers what stood behind. Empty where it
+    /// is sound; a torn last batch is no damage.
+    pub damage: Vec<Reason>,
+}
+
+/// Opens the metadata log in `log_dir`; `None` where the directory has none.
+pub fn metadata_log(log_dir: &Path) -> Result<Option<OpenedMetadata>, Reason> {
     let dir = log_dir.join(METADATA_DIR);
     if !dir.is_dir() {
         return Ok(None);
     }
     // Nothing in it is about time: it has no producers.
-    metadata::load(&dir, &BrokerSettings::default(), 0).map(|log| Some(log.image))
+    let opened = metadata::load(&dir, &BrokerSettings::default(), 0)?;
+    Ok(Some(OpenedMetadata { damage: metadata::damage(&opened.loaded), image: opened.image }))
 }
 
 /// Forecasts a start with the log directories `dirs`, in the order of `log.dirs`.

@@ -170,7 +170,7 @@ pub fn survey(
         magics: Magics::default(),
         leader_epochs: epochs.entries().len(),
         last_epoch: epochs.latest(),
-        damaged: u64::from(tail.has_damage),
+        damaged: u64::from(tail.damage.is_some()),
         is_torn: tail.end != crate::batch::scan::Tail::Clean,
         cleaning: None,
         content: None,

@@ -174,6 +174,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub advice: Advice,
+    /// Log directories of the broker it is about, where what to do concerns them all.
+    pub log_dirs: Vec<PathBuf>,
 }
 
 impl Finding {
@@ -187,7 +189,14 @@ impl Finding {
             offset: None,
             message: message.into(),
             advice: Advice::Nothing,
+            log_dirs: Vec::new(),
         }
+    }
+
+    /// About a broker with these log directories.
+    pub fn of_broker(mut self, log_dirs: &[PathBuf]) -> Finding {
+        self.log_dirs = log_dirs.to_vec();
+        self
     }
 
     /// At this byte.

@@ -8,15 +8,16 @@ use super::finding::{Advice, Fault, Finding, Findings, Grade};
 use super::partition::Around;
 use crate::schema::image::MetadataImage;
 use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
+use crate::storage::cluster_metadata::{self, Choice, MetadataProblem};
 use crate::storage::ensemble::{self, Contradiction, Identity};
 use crate::storage::forecast;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::meta_properties::{self, MetaProperties};
 use crate::storage::names::{DirKind, PartitionDirName};
-use crate::storage::partition::{Checkpoints, Partition, present};
+use crate::storage::partition::present;
 use crate::storage::placement::{self, Replicas};
-use crate::types::{Offset, TopicPartition, Uuid};
+use crate::types::{TopicPartition, Uuid};
 
 /// One log directory, opened, with what its own files say.
 #[derive(Debug)]
@@ -201,10 +202,13 @@ fn contradiction_text(contradiction: &Contradiction) -> String {
 #[derive(Debug, Default)]
 pub struct ClusterTopics {
     image: Option<MetadataImage>,
+    /// The log directories of each node.
+    dirs: BTreeMap<i32, Vec<PathBuf>>,
 }
 
 impl ClusterTopics {
-    /// Of the longest metadata log in `dirs`. One that cannot be read is a finding of its directory.
+    /// Of the metadata log in `dirs` that is to be believed ([`cluster_metadata`]). One that cannot be read, or is damaged, is
+    /// a finding of its directory.
     ///
     /// Directories of different clusters have nothing to say about each other: then none is read.
     pub fn read(dirs: &mut [CheckedDir]) -> ClusterTopics {
@@ -217,30 +221,36 @@ impl ClusterTopics {
 
     /// The same of directories that are all of one cluster.
     pub fn of_cluster<'a>(dirs: impl Iterator<Item = &'a mut CheckedDir>) -> ClusterTopics {
-        // Of several nodes' the one that got furthest; of equal ones the first.
-        let mut longest: Option<(Option<Offset>, &mut CheckedDir)> = None;
-        for dir in dirs {
-            let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
-            if !path.is_dir() {
-                continue;
-            }
-            let log = Partition::open(&path, Checkpoints::default());
-            let end = log.ok().and_then(|log| log.log_end().ok());
-            if longest.as_ref().is_none_or(|(best, _)| end > *best) {
-                longest = Some((end, dir));
-            }
-        }
-        let Some((_, dir)) = longest else { return ClusterTopics::default() };
-        match forecast::metadata_image(dir.log_dir.dir()) {
-            Ok(image) => ClusterTopics { image },
-            Err(reason) => {
-                let path = dir.log_dir.dir().join(forecast::METADATA_DIR);
+        let mut dirs: Vec<&mut CheckedDir> = dirs.collect();
+        let Choice { believed, problems } = cluster_metadata::choose(dirs.iter().map(|dir| dir.log_dir.dir()));
+        for MetadataProblem { log_dir, reason, is_unreadable } in problems {
+            let Some(dir) = dirs.iter_mut().find(|dir| dir.log_dir.dir() == log_dir) else { continue };
+            if is_unreadable {
+                let path = log_dir.join(forecast::METADATA_DIR);
                 let said = format!("the metadata log cannot be opened: {reason}; a broker does not start");
                 let finding = Finding::new(Fault::Unreadable, Grade::StopsBroker, path, said);
                 dir.findings.push(finding.advice(Advice::Inspect));
-                ClusterTopics::default()
+                continue;
+            }
+            let instead = match &believed {
+                Some(believed) if !believed.is_damaged => {
+                    format!("; what is known of the cluster is taken from {}", believed.log_dir.display())
+                }
+                _ => {
+                    "; what was made or changed there is not known here, and its partitions look like strays".to_owned()
+                }
+            };
+            let said = format!("the metadata log is damaged: {}{instead}", reason.message);
+            let finding = Finding::new(Fault::Damage, Grade::LosesData, reason.path, said);
+            dir.findings.push(finding.advice(Advice::Inspect));
+        }
+        let mut of_nodes: BTreeMap<i32, Vec<PathBuf>> = BTreeMap::new();
+        for dir in &dirs {
+            if let Some(node) = dir.log_dir.meta().and_then(MetaProperties::node_id) {
+                of_nodes.entry(node).or_default().push(dir.log_dir.dir().to_owned());
             }
         }
+        ClusterTopics { image: believed.map(|believed| believed.image), dirs: of_nodes }
     }
 
     /// Whether the topic's own cleanup.policy has `compact` in it.
@@ -273,9 +283,11 @@ impl ClusterTopics {
             return Some(found);
         }
         let image = self.image.as_ref();
+        let of_broker = || node_id.and_then(|node| self.dirs.get(&node)).map_or(&[][..], Vec::as_slice);
         if let Some(reason) = placement::stray(image, node_id, topic_id, partition) {
             let said = format!("{reason}: a broker renames the directory to -stray");
-            return Some(Finding::new(Fault::Stray, Grade::LosesData, dir, said).advice(Advice::Forecast));
+            let finding = Finding::new(Fault::Stray, Grade::LosesData, dir, said).advice(Advice::Forecast);
+            return Some(finding.of_broker(of_broker()));
         }
         let record = image?.partition(topic_id?, partition.partition)?;
         let assigned = placement::directory_of(record, node_id?).filter(|id| !ensemble::is_reserved(*id))?;
@@ -286,7 +298,8 @@ impl ClusterTopics {
             "the cluster's metadata has it in the log directory with id {assigned}: a broker tells the controller that it \
              is here, or puts a finished -future copy there in its place"
         );
-        Some(Finding::new(Fault::Misplaced, Grade::Slows, dir, said).advice(Advice::Forecast))
+        let finding = Finding::new(Fault::Misplaced, Grade::Slows, dir, said).advice(Advice::Forecast);
+        Some(finding.of_broker(of_broker()))
     }
 
     /// What the metadata log says of the cluster; `None` where there is none that can be read.

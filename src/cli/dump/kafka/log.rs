@@ -23,6 +23,7 @@ use crate::types::{Codec, Offset, Position};
 impl Kafka<'_, '_, '_, '_> {
     pub(super) fn log(&mut self, path: &Path, kind: FileKind, is_last: bool) -> io::Result<()> {
         let mut base = None;
+        self.decoder = self.options.decode.and_then(|decode| decode.of_path(path));
         if kind == FileKind::Log {
             base = self.base_offset(path);
             if let Some(base) = base {
@@ -299,7 +300,7 @@ impl Kafka<'_, '_, '_, '_> {
             is_control: frame.is_control(),
             metadata: !self.options.skip_record_metadata,
             contents: self.options.print_data_log,
-            decoder: self.options.decode.and_then(|decode| decode.of_path(path)),
+            decoder: self.decoder,
         };
         let base = frame.base_offset().map(Offset::get);
         let Kafka { out, decompressor, findings, telling, .. } = self;
@@ -464,6 +465,7 @@ pub(super) fn print_piece(options: &DumpOptions, path: &Path, piece: &[u8], at: 
         telling: &mut telling,
         findings: Findings::default(),
         decompressor: Decompressor::with_cap(options.max_batch_bytes),
+        decoder: options.decode.and_then(|decode| decode.of_path(path)),
         buffers: Vec::new(),
     };
     let mut done = 0;

@@ -36,6 +36,7 @@ use super::paths::{FileKind, Input};
 use super::{DumpOptions, Report, Severity, Telling};
 use crate::batch::Decompressor;
 use crate::batch::scan::{Damage, Depth, ScanOptions};
+use crate::cli::decode::Decoder;
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError, StorageErrorKind};
 use crate::types::Offset;
@@ -161,6 +162,8 @@ struct Kafka<'o, 'w, 't, 'a> {
     telling: &'t mut Telling<'a>,
     findings: Findings,
     decompressor: Decompressor,
+    /// For the records of the file at hand.
+    decoder: Option<Decoder>,
     /// Memory of pieces printed in parallel, for the next ones.
     buffers: Vec<Vec<u8>>,
 }
@@ -178,6 +181,7 @@ pub(super) fn dump(
         telling,
         findings: Findings::default(),
         decompressor: Decompressor::with_cap(options.max_batch_bytes),
+        decoder: None,
         buffers: Vec::new(),
     };
     for input in inputs {
