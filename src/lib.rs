@@ -4,8 +4,10 @@
 //!
 //! - [`types`], [`wire`], [`crc`], [`json_text`]: numbers, bytes, checksums, strings in JSON;
 //! - [`batch`]: record batches and messages as pure functions of bytes;
-//! - [`partitioner`]: which partition a record, group or transaction belongs to;
+//! - [`partitioner`]: which partition a record, group or transaction belongs to; `java_map`: the order of Java's
+//!   hash maps, where it decides;
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
+//! - [`group`]: consumer groups: who gets which partitions, as pure functions of members and topics;
 //! - [`storage`]: the files of a log directory;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
 //!
@@ -14,6 +16,8 @@
 pub mod batch;
 pub mod cli;
 pub mod crc;
+pub mod group;
+mod java_map;
 pub mod json_text;
 pub mod partitioner;
 pub mod schema;

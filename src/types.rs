@@ -270,6 +270,30 @@ impl Uuid {
     }
 }
 
+impl Uuid {
+    /// The two halves, as Java's signed numbers.
+    fn java_halves(&self) -> (i64, i64) {
+        let bits = u128::from_be_bytes(self.0);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let low = bits as u64;
+        (((bits >> 64) as u64).cast_signed(), low.cast_signed())
+    }
+
+    /// Java's hash of it (`Uuid.hashCode`).
+    pub fn java_hash(&self) -> i32 {
+        let (high, low) = self.java_halves();
+        let mixed = (high ^ low).cast_unsigned();
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half of the two")]
+        let hash = (mixed >> 32 ^ mixed) as u32;
+        hash.cast_signed()
+    }
+
+    /// Java's order (`Uuid.compareTo`): an id whose first bit is set comes before one whose is not.
+    pub fn java_cmp(&self, other: &Uuid) -> std::cmp::Ordering {
+        self.java_halves().cmp(&other.java_halves())
+    }
+}
+
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::BASE64URL_NOPAD.encode(&self.0))
@@ -285,6 +309,16 @@ impl fmt::Debug for Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Java 17 printed them.
+    #[test]
+    fn ids_have_javas_hash_and_order() {
+        let high = Uuid::parse("lASGAB4TD34nJigWPIg4NA").unwrap();
+        let low = Uuid::parse("AYLOL4NByBpGA2HAP5yH0g").unwrap();
+        assert_eq!(high.java_hash(), -1_850_107_556);
+        assert_eq!(high.java_cmp(&low), std::cmp::Ordering::Less, "its first bit is set");
+        assert!(high > low, "bytes compare the other way");
+    }
 
     #[test]
     fn relative_offset_fits_31_bits_or_is_refused() {

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 
 use super::coordinator::prefixed;
 use super::message::{Default, Field, Fields, Kind, Message, SchemaError, Value};
+use crate::java_map;
+use crate::partitioner::java_string_hash;
 use crate::types::TopicPartition;
 use crate::wire::Reader;
 
@@ -51,6 +53,19 @@ pub const CONSUMER_PROTOCOL_ASSIGNMENT: Message = Message {
     ],
 };
 
+/// The user data that the sticky assignor puts into a subscription; version 0 has no generation. No number of the
+/// version comes first.
+const STICKY_USER_DATA: Message = Message {
+    api_key: 0,
+    name: "StickyAssignorUserData",
+    versions: (0, 1),
+    flexible_from: i16::MAX,
+    fields: &[
+        Field::new("previous_assignment", Kind::Array(&Kind::Struct(CONSUMER_PROTOCOL_ASSIGNMENT_TOPIC_PARTITION))),
+        Field::new("generation", Kind::I32).since(1).or(Default::Number(-1)),
+    ],
+};
+
 /// Protocol type of the groups that speak it.
 pub const PROTOCOL_TYPE: &str = "consumer";
 
@@ -76,6 +91,16 @@ pub struct Assignment {
     pub partitions: Vec<TopicPartition>,
     /// Bytes of the assignor.
     pub user_data: Option<Vec<u8>>,
+}
+
+/// What a member tells the sticky assignor in the user data of its subscription: its partitions, and since when
+/// (`StickyAssignor`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StickyUserData {
+    /// Partitions of its last assignment.
+    pub owned: Vec<TopicPartition>,
+    /// Generation of that assignment; none in version 0.
+    pub generation: Option<i32>,
 }
 
 /// Why bytes are neither.
@@ -175,6 +200,50 @@ impl Assignment {
     }
 }
 
+impl StickyUserData {
+    /// Reads version 1, or else version 0; bytes that are neither say what Kafka takes them for: no partitions, in
+    /// generation -1 (`StickyAssignor.deserializeTopicPartitionAssignment`).
+    pub fn parse(bytes: &[u8]) -> StickyUserData {
+        let read = |version| STICKY_USER_DATA.decode(version, &mut Reader::new(bytes)).ok();
+        let Some(fields) = read(1).or_else(|| read(0)) else {
+            return StickyUserData { owned: Vec::new(), generation: Some(-1) };
+        };
+        let generation = match fields.get("generation") {
+            Some(Value::Number(generation)) if fields.version() == 1 => i32::try_from(*generation).ok(),
+            _ => None,
+        };
+        StickyUserData { owned: fields.partitions("previous_assignment", "partitions"), generation }
+    }
+
+    /// Its bytes in version 1: topics in the order of Java's hash map, which is how Kafka groups the partitions.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, SchemaError> {
+        let mut topics: Vec<(&str, Vec<&TopicPartition>)> = Vec::new();
+        let mut at: HashMap<&str, usize> = HashMap::new();
+        for partition in &self.owned {
+            let place = *at.entry(&partition.topic).or_insert_with(|| {
+                topics.push((&partition.topic, Vec::new()));
+                topics.len() - 1
+            });
+            topics[place].1.push(partition);
+        }
+        let hashes: Vec<i32> = topics.iter().map(|(topic, _)| java_string_hash(topic)).collect();
+        let order = java_map::order_of_computes(&hashes);
+        let ordered = order.into_iter().flat_map(|place| topics[place].1.iter().copied());
+        let owned = by_topic(ordered, CONSUMER_PROTOCOL_ASSIGNMENT_TOPIC_PARTITION, 1);
+        let fields = STICKY_USER_DATA.fields(1).with("previous_assignment", owned);
+        let fields = fields.with("generation", Value::Number(self.generation.unwrap_or(-1).into()));
+        let mut bytes = Vec::new();
+        STICKY_USER_DATA.encode(&fields, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The generation that cooperative-sticky puts into the user data of a subscription, for members that do not read
+/// version 2; -1 for bytes too short for one (`CooperativeStickyAssignor.memberData`).
+pub fn cooperative_generation(user_data: &[u8]) -> i32 {
+    Reader::new(user_data).i32().unwrap_or(-1)
+}
+
 /// Java compares UTF-16 units: a character above U+FFFF comes before U+E000 to U+FFFF.
 pub fn java_order(a: &str, b: &str) -> Ordering {
     a.encode_utf16().cmp(b.encode_utf16())
@@ -218,4 +287,39 @@ fn bytes_of(value: Option<&Value<'_>>) -> Option<Vec<u8>> {
 
 fn bytes_value(bytes: Option<&[u8]>) -> Value<'_> {
     bytes.map_or(Value::Null, Value::Bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of Kafka 4.3.0's `StickyAssignor`: "Aa" and "BB" share a bucket, and the later one comes first.
+    const KAFKAS: &str = "00000005000241610000000200000001000000000002424200000002000000010000000000087061796d656e7473\
+        0000000200000001000000000006636c69636b7300000002000000010000000000066f7264657273000000020000000100000000\
+        00000007";
+
+    #[test]
+    fn the_user_data_of_the_sticky_assignor_is_kafkas() {
+        let bytes = data_encoding::HEXLOWER.decode(KAFKAS.as_bytes()).unwrap();
+        let topics = ["orders", "BB", "Aa", "payments", "clicks"];
+        let owned: Vec<TopicPartition> =
+            topics.iter().flat_map(|topic| [1, 0].map(|number| TopicPartition::new(*topic, number))).collect();
+        let written = StickyUserData { owned: owned.clone(), generation: Some(7) };
+        assert_eq!(data_encoding::HEXLOWER.encode(&written.to_bytes().unwrap()), KAFKAS);
+        let read = StickyUserData::parse(&bytes);
+        let sorted = |mut partitions: Vec<TopicPartition>| {
+            partitions.sort();
+            partitions
+        };
+        assert_eq!((sorted(read.owned), read.generation), (sorted(owned.clone()), Some(7)));
+
+        let old = StickyUserData::parse(&bytes[..bytes.len() - 4]);
+        assert_eq!((sorted(old.owned), old.generation), (sorted(owned), None), "version 0 ends before the generation");
+        for cut in 0..bytes.len() - 4 {
+            let none = StickyUserData { owned: Vec::new(), generation: Some(-1) };
+            assert_eq!(StickyUserData::parse(&bytes[..cut]), none, "{cut} bytes");
+        }
+        assert_eq!(cooperative_generation(&7i32.to_be_bytes()), 7);
+        assert_eq!(cooperative_generation(&[0, 0, 7]), -1);
+    }
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 pub use self::order::SortKey;
 use super::args::{GlobalArgs, OutputFormat, TopicArg, each_once, now_ms};
-use super::consume::select::{Selection, gone, nothing_selected, storage_problem, topic_not_found};
+use super::consume::select::{OfReplicas, Selection, gone, nothing_selected, storage_problem, topic_not_found};
 use super::range::Partitions;
 use super::table::ListingStyle;
 use super::ui::{Problem, Ui};
@@ -370,6 +370,7 @@ impl LogDirsArgs {
                 topics: &self.topic,
                 partitions: self.partition.as_ref(),
                 internal: true,
+                of_replicas: OfReplicas::Furthest,
             };
             return Err(nothing_selected(&wanted, &seen, places).into());
         }

@@ -1,0 +1,7 @@
+//! Consumer groups: what Kafka decides about them, decided again without a broker or a consumer.
+//!
+//! - [`assignor`]: which member gets which partitions.
+//!
+//! Pure: members and topics in, decisions out.
+
+pub mod assignor;
