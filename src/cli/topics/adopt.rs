@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::{GlobalArgs, now_ms};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::json_row::JsonRow;
-use crate::cli::recover::{say_holders, swap_problem};
+use crate::cli::recover::{say_holders, tend_interrupted};
 use crate::cli::size::SizeStyle;
 use crate::cli::table::{Column, Listing};
 use crate::cli::ui::{Problem, Ui};
@@ -16,7 +16,6 @@ use crate::storage::lock::{self, DirLock};
 use crate::storage::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, check_topic_name};
 use crate::storage::node::Node;
 use crate::storage::restore::Sharing;
-use crate::storage::swap::{self, Interrupted};
 use crate::storage::writer::LogConfig;
 use crate::storage::{fs, meta_properties};
 use crate::types::{TopicPartition, Uuid};
@@ -81,7 +80,7 @@ pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
     let mut listing = super::listing(COLUMNS, global, ui)?;
     let dirs = node_dirs(args, global)?;
     let _locks = lock_or_warn(args, ui)?;
-    tend_interrupted(args, ui)?;
+    tend_interrupted(std::iter::once(&args.to), args.execute, ui)?;
     let node = Node::open(&dirs).map_err(|error| node_problem(&error))?;
     let mut taken = BTreeSet::new();
     let mut plans = Vec::new();
@@ -170,24 +169,6 @@ fn lock_or_warn(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
         }
     }
     Ok(locks)
-}
-
-/// Finishes what an interrupted run left in the target, or says that it is there.
-fn tend_interrupted(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<()> {
-    if !args.execute {
-        for left in swap::find_interrupted(&args.to).map_err(|error| storage_problem(&error))? {
-            let problem = Problem::new("notice", "left by a run that was interrupted").path(left);
-            ui.warning(problem.hint("--execute finishes it"));
-        }
-        return Ok(());
-    }
-    for done in swap::finish_interrupted(&args.to).map_err(|error| swap_problem(&error))? {
-        ui.note(&match done {
-            Interrupted::Removed(path) => format!("{}: removed, an interrupted run left it", path.display()),
-            Interrupted::Finished(path) => format!("{}: finished what an interrupted run left", path.display()),
-        });
-    }
-    Ok(())
 }
 
 /// A move removes its source: what it does not take along must not be there.

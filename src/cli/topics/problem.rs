@@ -2,7 +2,7 @@
 
 use crate::cli::Outcome;
 use crate::cli::consume::select::storage_problem;
-use crate::cli::recover::swap_problem;
+use crate::cli::recover::{checkpoint_problem, swap_problem};
 use crate::cli::ui::Problem;
 use crate::storage::adopt::AdoptError;
 use crate::storage::create::CreateError;
@@ -27,7 +27,7 @@ pub fn node_problem(error: &NodeError) -> Problem {
 /// A topic that cannot be made.
 pub fn create_problem(error: &CreateError) -> Problem {
     match error {
-        CreateError::Storage(error) => storage_problem(error),
+        CreateError::Storage(error) => checkpoint_problem(error),
         CreateError::Name { .. } => Problem::usage(error.to_string()),
         CreateError::Collision { .. } => refused("collision", error.to_string()).hint("choose another name"),
         CreateError::Exists { .. } => refused("exists", error.to_string()),
