@@ -394,9 +394,12 @@ pub(super) fn tend_interrupted<'a>(
                     ui.note(&format!("{}: finished what an interrupted run left", path.display()));
                 }
                 Interrupted::Left(path) => ui.warning(
-                    Problem::new("notice", "is the original of a partition whose result has been deleted or set aside since")
-                        .path(path)
-                        .hint("remove it when nothing in it is needed; to have it back, give it the partition's name"),
+                    Problem::new(
+                        "notice",
+                        "is the original of a partition whose result has been deleted or set aside since",
+                    )
+                    .path(path)
+                    .hint("remove it when nothing in it is needed; to have it back, give it the partition's name"),
                 ),
             }
         }

@@ -36,8 +36,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use self::journal::{Journal, Logs, Ready};
 pub use self::journal::{JOURNAL, Old};
+use self::journal::{Journal, Logs, Ready};
 use super::fs::{self, StorageError};
 use super::names::{DirKind, PartitionDirName};
 use super::{checkpoint, create};

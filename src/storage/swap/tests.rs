@@ -108,7 +108,11 @@ fn a_swap_keeps_the_original_and_makes_the_checkpoints_true() {
     assert_eq!(contents(&live.join(KEPT)), None);
     begun(dir.path()).swap(&ENDS, Old::Condemned).unwrap();
     let aside = names(dir.path()).into_iter().find(|name| name.ends_with("-delete")).unwrap();
-    assert_eq!(contents(&dir.path().join(aside)).unwrap(), ["sealed", "new"], "the whole directory, for a broker to remove");
+    assert_eq!(
+        contents(&dir.path().join(aside)).unwrap(),
+        ["sealed", "new"],
+        "the whole directory, for a broker to remove"
+    );
 }
 
 #[test]
@@ -193,7 +197,10 @@ fn lose_power(old: Old) {
             if is_old { before += 1 } else { after += 1 }
         }
     }
-    println!("{old:?}: {tried} losses of power over {} changes: {before} left the original, {after} the result", ops.len());
+    println!(
+        "{old:?}: {tried} losses of power over {} changes: {before} left the original, {after} the result",
+        ops.len()
+    );
     assert!(before > 50 && after > 50);
 }
 
