@@ -244,7 +244,7 @@ fn what_is_produced_between_a_kill_and_the_rerun_stays() {
         let before = values(&live);
         assert_eq!(before == adopted, after, "{kill}: on the one side of the exchange and on the other");
         let between = place.work.with_file_name("between");
-        fs::write(&between, "between\n").unwrap();
+        fs::write(&between, "between").unwrap();
         let produce = ["produce", "-d", work, "-t", "txn-b", "-p", "1", between.to_str().unwrap()];
         assert!(quiet(&produce).success(), "{kill}");
         let grown = values(&live);

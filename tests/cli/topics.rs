@@ -548,7 +548,7 @@ fn adopt_tells_all_that_an_option_is_needed_for_at_once() {
 fn adopt_says_what_becomes_of_the_records() {
     let (temp, data) = target();
     let now = jiff::Timestamp::now().as_millisecond();
-    let from = made_log(temp.path(), "old", &[(0, 0, now), (30, 0, now), (90, 0, now)]);
+    let from = made_log(temp.path(), "old", &[(0, 0, now), (30, 1, now), (90, 2, now)]);
     let properties = temp.path().join("server.properties");
     let said = |from: &Path, settings: &str, partition: &str, options: &[&str]| {
         std::fs::write(&properties, format!("log.dirs={}\n{settings}", data.display())).unwrap();

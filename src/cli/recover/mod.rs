@@ -329,7 +329,12 @@ impl Run<'_> {
 /// The log directories that what was named is in.
 fn log_dirs_around(args: &RecoverArgs, log_dirs: &[PathBuf]) -> Vec<PathBuf> {
     let around = |path: &PathBuf| {
-        let absolute = path.canonicalize().ok()?;
+        let Ok(absolute) = path.canonicalize() else {
+            // It may be about to come back: where names cannot be exchanged it is not there for a moment.
+            let parent = crate::storage::fs::parent_of(path).canonicalize().ok()?;
+            let is_left = swap::find_interrupted(&parent).is_ok_and(|left| !left.is_empty());
+            return is_left.then_some(parent);
+        };
         let name = absolute.file_name()?;
         let named = PartitionDirName::parse(name).is_ok_and(|name| name.kind == DirKind::Live);
         let is_partition = named && !path.join(crate::storage::meta_properties::FILE_NAME).is_file();
