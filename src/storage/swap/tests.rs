@@ -163,7 +163,7 @@ fn lose_power(old: Old) {
         if done > 0 {
             disk.apply(&ops[done - 1]);
         }
-        let some = std::iter::repeat_n(Keep::Some(50), 6);
+        let some = std::iter::repeat_n(Keep::Some(50), if old == Old::Kept { 6 } else { 2 });
         for keep in [Keep::Nothing, Keep::All, Keep::Names, Keep::Bytes].into_iter().chain(some) {
             let crashed = tempfile::tempdir().unwrap();
             disk.crash(crashed.path(), keep, &mut random);
