@@ -7,6 +7,9 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+mod support;
+#[path = "live_topics/swap.rs"]
+mod swap;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -8,10 +8,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::kafka_data::Case;
+use support::strace::{calls, strace};
 
 const TOPIC: &str = "v-bitflip-body-mid-0";
 const KEPT: &str = ".logdir-kept";
@@ -48,33 +49,8 @@ fn arguments<'a>(dir: &'a str, mode: &'a [&'a str]) -> Vec<&'a str> {
     [&["recover", dir, "--in-place", "--execute", "-q"], mode].concat()
 }
 
-/// System calls of one run, by name, and how often each.
-fn calls(log: &Path) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for line in fs::read_to_string(log).unwrap().lines() {
-        let call = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        let Some((name, _)) = call.split_once('(') else { continue };
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            *counts.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-    counts
-}
-
-fn strace(options: &[&str], dir: &Path, mode: &[&str]) -> Option<std::process::ExitStatus> {
-    let dir = dir.to_str().unwrap();
-    let status = Command::new("strace")
-        .args(options)
-        .arg(env!("CARGO_BIN_EXE_logdir"))
-        .args(arguments(dir, mode))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.ok()
-}
-
-fn kill_at_every_call(pristine: &Path, mode: &[&str]) {
+/// `inject` is given to strace each time.
+fn kill_at_every_call(pristine: &Path, mode: &[&str], inject: &[&str]) {
     let every: usize = std::env::var("LOGDIR_KILL_EVERY").map_or(41, |text| text.parse().unwrap());
     let temp = tempfile::tempdir().unwrap();
     let work = temp.path().join("data");
@@ -85,7 +61,8 @@ fn kill_at_every_call(pristine: &Path, mode: &[&str]) {
     };
     fresh();
     let log = temp.path().join("calls");
-    let traced = strace(&["-f", "-o", log.to_str().unwrap()], &live, mode);
+    let args = arguments(live.to_str().unwrap(), mode);
+    let traced = strace(&[&["-f", "-o", log.to_str().unwrap()], inject].concat(), &args);
     if !traced.is_some_and(|status| status.success()) || !log.is_file() {
         println!("skipped: strace is not there, or may not trace");
         return;
@@ -109,12 +86,32 @@ fn kill_at_every_call(pristine: &Path, mode: &[&str]) {
                 continue;
             }
             fresh();
-            let inject = format!("inject={name}:signal=KILL:when={when}");
-            let status = strace(&["-f", "-o", "/dev/null", "-e", &inject], &live, mode).unwrap();
+            // What fails cannot be where it is killed too.
+            if inject.iter().any(|option| option.starts_with(&format!("inject={name}:"))) {
+                continue;
+            }
+            let kill = format!("inject={name}:signal=KILL:when={when}");
+            let status = strace(&[&["-f", "-o", "/dev/null", "-e", &kill], inject].concat(), &args).unwrap();
             tried += 1;
             killed += usize::from(!status.success());
-            let place = format!("{mode:?}, killed at call {when} of {name}");
-            let now = files(&live);
+            let place = format!("{mode:?} {inject:?}, killed at call {when} of {name}");
+            let mut beside = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path());
+            let wrapper = beside.find(|path| path.to_string_lossy().ends_with("-stray"));
+            if let Some(wrapper) = &wrapper {
+                // A broker loads it under the partition's recovery point and log start.
+                let names = names(wrapper);
+                assert!(
+                    names.iter().all(|name| [".logdir-recover", "new", "old"].contains(&&**name)),
+                    "{place}: {names:?}"
+                );
+            }
+            // Only where names cannot be exchanged: between two renames both are beside their place.
+            if let (false, Some(wrapper)) = (live.is_dir(), &wrapper) {
+                assert!(!inject.is_empty(), "{place}: the partition is gone");
+                assert_eq!(files(&wrapper.join("old")), original, "{place}");
+                assert_eq!(files(&wrapper.join("new")), result, "{place}");
+            }
+            let now = if live.is_dir() { files(&live) } else { result.clone() };
             let finished = now == result;
             if finished {
                 after += 1
@@ -124,9 +121,8 @@ fn kill_at_every_call(pristine: &Path, mode: &[&str]) {
             assert!(finished || now == original, "{place}: neither the original nor the result: {:?}", names(&live));
             if finished {
                 // The original is not lost: kept, or about to be.
-                let aside: Vec<PathBuf> = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path()).collect();
-                let stray = aside.iter().find(|path| path.to_string_lossy().ends_with("-stray"));
-                let kept = stray.cloned().unwrap_or_else(|| live.join(KEPT));
+                let places = wrapper.iter().flat_map(|wrapper| [wrapper.join("old"), wrapper.join("new")]);
+                let kept = places.chain([live.join(KEPT)]).find(|place| place.is_dir()).unwrap();
                 assert_eq!(files(&kept), original, "{place}: the original");
             }
             let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
@@ -162,9 +158,11 @@ fn a_kill_at_any_system_call_leaves_the_original_or_the_result() {
     }
     fs::write(pristine.join(".lock"), "").unwrap();
     let clean = case.data().join("clean");
-    kill_at_every_call(&pristine, &["--mode", "salvage"]);
-    kill_at_every_call(&pristine, &["--mode", "kafka", "--full"]);
-    kill_at_every_call(&pristine, &["--mode", "merge", "--from", clean.to_str().unwrap()]);
+    kill_at_every_call(&pristine, &["--mode", "salvage"], &[]);
+    kill_at_every_call(&pristine, &["--mode", "kafka", "--full"], &[]);
+    kill_at_every_call(&pristine, &["--mode", "merge", "--from", clean.to_str().unwrap()], &[]);
+    // A file system that cannot exchange names.
+    kill_at_every_call(&pristine, &["--mode", "salvage"], &["-e", "inject=renameat2:error=EINVAL"]);
 }
 
 /// The same of `verify-index --rebuild`: every index is the old one or the new one, and a rerun finishes.

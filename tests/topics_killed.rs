@@ -5,10 +5,14 @@
 //! call and those that name things, all with `LOGDIR_KILL_EVERY=1`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+
+use support::strace::{calls, kill_at, strace};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -30,7 +34,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The files of a directory, those a run in progress keeps for itself apart; `None` where it is not there.
 fn files(dir: &Path) -> Option<Files> {
-    let ours = |name: &str| name.starts_with(".logdir-recover");
+    let ours = |name: &str| name.starts_with(".logdir-");
     let named = fs::read_dir(dir).ok()?.map(|entry| entry.unwrap()).filter(|entry| entry.path().is_file());
     let named = named.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
     Some(named.filter(|(name, _)| !ours(name)).collect())
@@ -48,23 +52,9 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-fn quiet(program: &str, options: &[&str], args: &[&str]) -> Option<ExitStatus> {
-    let mut command = Command::new(program);
-    command.args(options).arg(env!("CARGO_BIN_EXE_logdir")).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().ok()
-}
-
-/// System calls of one run, by name, and how often each.
-fn calls(log: &Path) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for line in fs::read_to_string(log).unwrap().lines() {
-        let call = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        let Some((name, _)) = call.split_once('(') else { continue };
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            *counts.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-    counts
+fn quiet(args: &[&str]) -> ExitStatus {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logdir"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
 }
 
 /// Runs `args` on fresh directories, killed at one system call after the other; `check` looks at what is left each time, and
@@ -74,7 +64,7 @@ fn kill_at_every_call(what: &str, fresh: &dyn Fn(), args: &[&str], check: &dyn F
     let temp = tempfile::tempdir().unwrap();
     let log = temp.path().join("calls");
     fresh();
-    let traced = quiet("strace", &["-f", "-o", log.to_str().unwrap()], args);
+    let traced = strace(&["-f", "-o", log.to_str().unwrap()], args);
     if !traced.is_some_and(|status| status.success()) || !log.is_file() {
         println!("skipped: strace is not there, or may not trace");
         return;
@@ -91,7 +81,7 @@ fn kill_at_every_call(what: &str, fresh: &dyn Fn(), args: &[&str], check: &dyn F
             }
             fresh();
             let inject = format!("inject={name}:signal=KILL:when={when}");
-            let status = quiet("strace", &["-f", "-o", "/dev/null", "-e", &inject], args).unwrap();
+            let status = strace(&["-f", "-o", "/dev/null", "-e", &inject], args).unwrap();
             tried += 1;
             killed += usize::from(!status.success());
             let place = format!("{what}, killed at call {when} of {name}");
@@ -127,7 +117,7 @@ impl Place {
         copy(&fixture(), &pristine);
         fs::remove_dir_all(pristine.join("txn-a-1")).unwrap();
         let args = ["topics", "create", "txn-a", "-d", pristine.to_str().unwrap()];
-        assert!(quiet("env", &[], &args).unwrap().success());
+        assert!(quiet(&args).success());
         Place { _temp: temp, pristine, work, source }
     }
 
@@ -145,7 +135,7 @@ impl Place {
         self.fresh();
         let (source, work) = (self.source.join(from), self.work.to_str().unwrap());
         let args = ["topics", "adopt", source.to_str().unwrap(), "--to", work, "--as", target, "--execute"];
-        assert!(quiet("env", &[], &[&args, more].concat()).unwrap().success());
+        assert!(quiet(&[&args, more].concat()).success());
         files(&self.work.join(target)).unwrap()
     }
 }
@@ -180,11 +170,18 @@ fn an_adoption_leaves_the_empty_partition_or_the_adopted_one() {
             kill_at_every_call(what, &|| place.fresh(), &args, &check);
             continue;
         }
-        // Once the source has its other name a rerun does not find it: the work is done then.
+        // Once the source is gone, and the note of it, it was done, and there is nothing left of it.
         let rerun = |place_: &str, is_over: bool| {
             let over = check(place_, is_over);
-            if !is_over && !from.exists() {
+            let left: Vec<_> = names(&place.source).into_iter().filter(|name| name.ends_with("-delete")).collect();
+            if !is_over && !from.exists() && !live.join(".logdir-moved").exists() {
+                assert!(left.is_empty(), "{place_}: {left:?}");
                 place.fresh();
+            }
+            if is_over {
+                assert!(left.is_empty() && !live.join(".logdir-moved").exists(), "{place_}: left over: {left:?}");
+                let points = fs::read_to_string(place.source.join("recovery-point-offset-checkpoint")).unwrap();
+                assert!(!points.contains("\ntxn-a 1 "), "{place_}: {points}");
             }
             over
         };
@@ -195,18 +192,19 @@ fn an_adoption_leaves_the_empty_partition_or_the_adopted_one() {
 #[test]
 fn a_partition_that_is_put_aside_is_never_gone() {
     let place = Place::new();
-    let result = place.result("txn-a-1", "txn-b-1", &["--force"]);
+    let result = place.result("txn-a-1", "txn-b-1", &["--replace"]);
     let (live, from) = (place.work.join("txn-b-1"), place.source.join("txn-a-1"));
     let original = files(&place.pristine.join("txn-b-1")).unwrap();
     let work = place.work.to_str().unwrap();
-    let args = ["topics", "adopt", from.to_str().unwrap(), "--to", work, "--as", "txn-b-1", "--force", "--execute"];
+    let args = ["topics", "adopt", from.to_str().unwrap(), "--to", work, "--as", "txn-b-1", "--replace", "--execute"];
     let check = |place_: &str, is_over: bool| {
         let now = files(&live).unwrap_or_else(|| panic!("{place_}: the partition is gone"));
         let adopted = now == result;
         assert!(adopted || now == original, "{place_}: neither the one nor the other: {:?}", now.keys());
         let beside = fs::read_dir(&place.work).unwrap().map(|entry| entry.unwrap().path());
         let aside: Vec<_> = beside.filter(|path| path.to_string_lossy().contains("/txn-b-1.")).collect();
-        let kept = aside.iter().filter(|path| files(path).as_ref() == Some(&original)).count();
+        let places = aside.iter().flat_map(|path| [path.clone(), path.join("new")]);
+        let kept = places.filter(|path| files(path).as_ref() == Some(&original)).count();
         assert!(!adopted || kept == 1, "{place_}: the records that were there: {aside:?}");
         if is_over {
             assert_eq!(aside.len(), 1, "{place_}: {aside:?}");
@@ -214,7 +212,67 @@ fn a_partition_that_is_put_aside_is_never_gone() {
         }
         adopted
     };
-    kill_at_every_call("adopt --force", &|| place.fresh(), &args, &check);
+    kill_at_every_call("adopt --replace", &|| place.fresh(), &args, &check);
+}
+
+/// Killed around the exchange; then somebody uses the partition, as a broker would, before it is run again.
+#[test]
+fn what_is_produced_between_a_kill_and_the_rerun_stays() {
+    let place = Place::new();
+    let (live, from) = (place.work.join("txn-b-1"), place.source.join("txn-a-1"));
+    let work = place.work.to_str().unwrap();
+    let args = ["topics", "adopt", from.to_str().unwrap(), "--to", work, "--as", "txn-b-1", "--replace", "--execute"];
+    let original = files(&place.pristine.join("txn-b-1")).unwrap();
+    let values = |dir: &Path| {
+        let args = ["consume", dir.to_str().unwrap(), "-f", "%s\n"];
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    place.fresh();
+    let log = place.work.with_file_name("calls");
+    let traced = strace(&["-f", "-o", log.to_str().unwrap()], &args);
+    if !traced.is_some_and(|status| status.success()) || !log.is_file() {
+        println!("skipped: strace is not there, or may not trace");
+        return;
+    }
+    let adopted = values(&live);
+    for after in [false, true] {
+        place.fresh();
+        let kill = kill_at(&log, "renameat2", after).unwrap();
+        let status = strace(&["-f", "-o", "/dev/null", "-e", &kill], &args).unwrap();
+        assert!(!status.success(), "killed at {kill}");
+        let before = values(&live);
+        assert_eq!(before == adopted, after, "{kill}: on the one side of the exchange and on the other");
+        let between = place.work.with_file_name("between");
+        fs::write(&between, "between").unwrap();
+        let produce = ["produce", "-d", work, "-t", "txn-b", "-p", "1", between.to_str().unwrap()];
+        assert!(quiet(&produce).success(), "{kill}");
+        let grown = values(&live);
+        assert_eq!(grown.len(), before.len() + 1, "{kill}");
+        let used = files(&live).unwrap();
+        let mut beside = fs::read_dir(&place.work).unwrap().map(|entry| entry.unwrap().path());
+        let wrapper = beside.find(|path| path.to_string_lossy().ends_with("-stray")).unwrap();
+        if after {
+            assert_eq!(files(&wrapper.join("new")), Some(original.clone()), "{kill}: the original");
+        }
+        let points = |name: &str| fs::read_to_string(place.work.join(name)).unwrap();
+        let (point, watermark) = (points("recovery-point-offset-checkpoint"), points("replication-offset-checkpoint"));
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{kill}: {}", String::from_utf8_lossy(&output.stderr));
+        let beside = fs::read_dir(&place.work).unwrap().map(|entry| entry.unwrap().path());
+        let aside: Vec<_> = beside.filter(|path| path.to_string_lossy().contains("/txn-b-1.")).collect();
+        assert_eq!(aside.len(), 1, "{kill}: {aside:?}");
+        if after {
+            assert_eq!(values(&live), grown, "{kill}");
+            assert_eq!(files(&live), Some(used), "{kill}: what was in use is left alone");
+            assert_eq!(files(&aside[0]), Some(original.clone()), "{kill}: the original");
+            assert_eq!(points("recovery-point-offset-checkpoint"), point, "{kill}");
+            assert_eq!(points("replication-offset-checkpoint"), watermark, "{kill}");
+        } else {
+            assert_eq!(values(&live), adopted, "{kill}: adopted anew");
+            assert_eq!(files(&aside[0]), Some(used), "{kill}: with what was produced meanwhile");
+        }
+    }
 }
 
 #[test]

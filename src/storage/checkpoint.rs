@@ -29,6 +29,9 @@ pub const HIGH_WATERMARK: &str = "replication-offset-checkpoint";
 /// First offset the cleaner has not looked at.
 pub const CLEANER: &str = "cleaner-offset-checkpoint";
 
+/// All that speak of partitions.
+pub const ALL: [&str; 4] = [RECOVERY_POINT, LOG_START, HIGH_WATERMARK, CLEANER];
+
 /// The only version there is.
 pub const VERSION: i32 = 0;
 
@@ -184,6 +187,24 @@ pub fn parse(bytes: &[u8]) -> Result<OffsetCheckpoint, CheckpointError> {
 /// Reads the offset checkpoint at `path`.
 pub fn read(path: &Path) -> Result<OffsetCheckpoint, StorageError> {
     fs::read_parsed(path, fs::CHECKPOINT_BYTES_MAX, parse)
+}
+
+/// Takes the entries of `partitions` out of all checkpoints of `log_dir`; on disk when it returns.
+///
+/// Left by a directory that is gone they would be taken for what is true of the next one: a log that ends below a log
+/// start is dropped. All files are read before one is written, and one that is no checkpoint is an error. The caller
+/// holds the directory's lock.
+pub(crate) fn forget(log_dir: &Path, partitions: &[TopicPartition]) -> Result<(), StorageError> {
+    let mut changed = Vec::new();
+    for name in ALL {
+        let path = log_dir.join(name);
+        let Some(stored) = super::partition::present(read(&path))? else { continue };
+        let left = stored.with(partitions.iter().map(|partition| (partition, None)));
+        if left.entries().len() < stored.entries().len() {
+            changed.push((path, left));
+        }
+    }
+    changed.iter().try_for_each(|(path, left)| fs::replace_atomic(path, left.to_text().as_bytes()))
 }
 
 /// The text of a checkpoint file with these entries, in this order.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::checkpoint;
 use super::fs::{self, Opening, StorageError};
 use super::leader_epochs;
 use super::lock::Turn;
@@ -303,6 +304,8 @@ pub fn partitions(dir: &Path, partitions: &[TopicPartition], topic_id: Uuid) -> 
     if let Some(path) = paths.iter().find(|path| path.exists()) {
         return Err(CreateError::Exists { path: path.clone() });
     }
+    // A deletion that was killed leaves them behind.
+    checkpoint::forget(dir, partitions)?;
     let unfinished = partitions.iter().map(|partition| unfinished(dir, partition, topic_id));
     let unfinished: Vec<PathBuf> = unfinished.collect::<Result<_, _>>()?;
     // The highest first: after a crash in between the number of partitions can still be told, and the rest be made.
@@ -344,6 +347,27 @@ fn unfinished(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_partition_does_not_get_what_was_noted_of_a_deleted_one() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path();
+        for name in checkpoint::ALL {
+            std::fs::write(dir.join(name), "0\n3\norders 0 500\norders 1 7\nother 0 9\n").unwrap();
+        }
+        let new = [TopicPartition::new("orders", 0), TopicPartition::new("orders", 2)];
+        partitions(dir, &new, Uuid([9; 16])).unwrap();
+        for name in checkpoint::ALL {
+            assert_eq!(std::fs::read_to_string(dir.join(name)).unwrap(), "0\n2\norders 1 7\nother 0 9\n", "{name}");
+        }
+        // One that is not understood: nothing is made, and no file is written.
+        std::fs::write(dir.join(checkpoint::CLEANER), "1\n1\nother 0 9\n").unwrap();
+        std::fs::write(dir.join(checkpoint::LOG_START), "0\n1\nnext 0 9\n").unwrap();
+        let next = [TopicPartition::new("next", 0)];
+        assert!(matches!(partitions(dir, &next, Uuid([9; 16])), Err(CreateError::Storage(_))));
+        assert!(!dir.join("next-0").exists());
+        assert_eq!(std::fs::read_to_string(dir.join(checkpoint::LOG_START)).unwrap(), "0\n1\nnext 0 9\n");
+    }
 
     #[test]
     fn a_new_log_dir_and_topic_are_read_back() {

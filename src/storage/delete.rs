@@ -7,16 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
+use super::checkpoint::{self, OffsetCheckpoint};
 use super::create;
 use super::fs::{self, StorageError};
 use super::log_dir::LogDir;
 use super::names::{DirKind, PartitionDirName, PartitionFile, SegmentFileKind};
 use super::partition::present;
 use crate::types::TopicPartition;
-
-/// The checkpoints that speak of partitions.
-pub(crate) const CHECKPOINTS: [&str; 4] = [RECOVERY_POINT, LOG_START, HIGH_WATERMARK, CLEANER];
 
 /// What deleting partitions of one log directory comes to.
 #[derive(Debug, Clone)]
@@ -62,7 +59,7 @@ pub fn plan(log_dir: &LogDir, wanted: impl Fn(&TopicPartition) -> bool) -> Resul
             plan.renames.push(Rename { partition, from: from.to_owned(), to, size_bytes: log_bytes(from)? });
         }
     }
-    for name in CHECKPOINTS {
+    for name in checkpoint::ALL {
         let stored = present(checkpoint::read(&dir.join(name)))?.unwrap_or_default();
         let gone: Vec<_> =
             stored.entries().iter().map(|(partition, _)| partition).filter(|it| wanted(it)).cloned().collect();
@@ -115,6 +112,7 @@ pub(crate) fn log_bytes(dir: &Path) -> Result<u64, StorageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::checkpoint::{HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
     use crate::storage::power_loss::disk::{Disk, Keep};
     use crate::storage::power_loss::journal;
     use crate::types::Uuid;

@@ -309,14 +309,20 @@ pub(crate) fn remove_dir(dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Removes a directory and all that is in it, the entry `last` last; symbolic links are removed, not followed.
+/// Removes a directory and all that is in it, the entry `last` last; that it is not there is fine.
+///
+/// Symbolic links are removed, not followed, and so is one in the place of `dir`.
 pub(crate) fn remove_tree(dir: &Path, last: Option<&str>) -> Result<(), StorageError> {
     let error = |error| StorageError::new(dir, error);
-    let entries = match std::fs::read_dir(dir) {
+    match std::fs::symlink_metadata(dir) {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(error)?,
-    };
-    for entry in entries {
+        found if !found.as_ref().is_ok_and(std::fs::Metadata::is_dir) => {
+            found.map_err(error)?;
+            return remove_if_present(dir);
+        }
+        _ => {}
+    }
+    for entry in std::fs::read_dir(dir).map_err(error)? {
         let entry = entry.map_err(error)?;
         if last.is_some_and(|last| entry.file_name() == last) {
             continue;
@@ -384,6 +390,23 @@ mod tests {
         assert!(replace_atomic(&gone.join("file"), b"").unwrap_err().is_not_found());
         remove_if_present(&path).unwrap();
         remove_if_present(&path).unwrap();
+    }
+
+    #[test]
+    fn removing_a_tree_follows_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, tree, link) = (dir.path().join("kept"), dir.path().join("tree"), dir.path().join("link"));
+        std::fs::create_dir_all(kept.join("below")).unwrap();
+        std::fs::write(kept.join("below/file"), "x").unwrap();
+        std::fs::create_dir(&tree).unwrap();
+        for place in [&link, &tree.join("inside")] {
+            std::os::unix::fs::symlink(&kept, place).unwrap();
+        }
+        for place in [&link, &tree, &dir.path().join("none")] {
+            remove_tree(place, None).unwrap();
+            assert!(!place.exists() && !place.is_symlink(), "{}", place.display());
+        }
+        assert_eq!(std::fs::read_to_string(kept.join("below/file")).unwrap(), "x");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::cluster_metadata::{self, Choice, ClusterMetadata};
 use super::forecast::{self, METADATA_DIR};
 use super::fs::StorageError;
 use super::log_dir::LogDir;
+use super::meta_properties::MetaProperties;
 use super::metadata_log;
 use super::names::DirKind;
 use crate::schema::image::{MetadataImage, Topic};
@@ -32,6 +33,40 @@ pub enum NodeError {
     /// The metadata log is there, and cannot be read or is damaged.
     #[error("the cluster's metadata cannot be read: {0}")]
     Metadata(forecast::Reason),
+}
+
+/// How a log directory is of another node: what its `meta.properties` says.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Stranger {
+    /// Of another cluster.
+    #[error("belongs to the cluster {theirs}, not {ours}")]
+    Cluster {
+        /// The cluster asked about.
+        ours: String,
+        /// The directory's.
+        theirs: String,
+    },
+    /// Of another node of the cluster.
+    #[error("belongs to node {theirs}, not {ours}")]
+    Node {
+        /// The node asked about.
+        ours: i32,
+        /// The directory's.
+        theirs: i32,
+    },
+}
+
+/// Whether the log directory with `theirs` is of another node than the one with `ours`; what neither says is no difference.
+pub fn stranger(ours: &MetaProperties, theirs: &MetaProperties) -> Option<Stranger> {
+    if let (Some(ours), Some(theirs)) = (ours.cluster_id(), theirs.cluster_id())
+        && ours != theirs
+    {
+        return Some(Stranger::Cluster { ours: ours.to_owned(), theirs: theirs.to_owned() });
+    }
+    match (ours.node_id(), theirs.node_id()) {
+        (Some(ours), Some(theirs)) if ours != theirs => Some(Stranger::Node { ours, theirs }),
+        _ => None,
+    }
 }
 
 /// The log directories of a node.

@@ -249,7 +249,10 @@ fn adopt_plans_first_then_takes_the_place_of_an_empty_partition() {
     let columns: Vec<_> = stdout.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(columns, ["PARTITION", "ACTION", "LOG_START", "LOG_END", "SIZE", "TOPIC_ID", "DETAIL"]);
     assert!(stdout.contains("; takes the place of an empty partition\n"), "{stdout}");
-    assert!(stderr.contains("1 of 2 segments are older than retention.ms of topic 'txn-a' (604800000)"), "{stderr}");
+    assert!(
+        stderr.contains("1 of 2 segments are beyond retention.ms of topic 'txn-a' (604800000, DEFAULT_CONFIG)"),
+        "{stderr}"
+    );
     assert!(stderr.ends_with("nothing adopted; run again with --execute\n"), "{stderr}");
     assert_eq!(state_of(&data), before, "nothing is written");
     let (code, _, stderr) = run(&[&adopt[..], &["--execute"]].concat());
@@ -360,7 +363,7 @@ fn adopt_moves_a_directory_that_a_broker_set_aside() {
     let (_temp, source) = copied("transactions/data");
     let from = source.join("txn-b-1");
     let args =
-        ["topics", "adopt", text(&from), "--to", text(&data), "--as", "txn-a-1", "--force", "--move", "--execute"];
+        ["topics", "adopt", text(&from), "--to", text(&data), "--as", "txn-a-1", "--replace", "--move", "--execute"];
     let (code, _, stderr) = run(&args);
     assert_eq!(code, 0, "{stderr}");
     assert!(!from.exists());
@@ -405,7 +408,7 @@ fn adopt_refuses_what_cannot_be_right_and_says_what_to_do() {
             &[s, "--to", d, "--as", "mixed-0"],
             4,
             "holds records of its own",
-            "--force puts it aside under a -delete name",
+            "--replace puts it aside under a -delete name",
         ),
         (&[s, "--to", d, "--topic-id", id], 4, "has the id", "leave --topic-id out"),
         (&[s, "--to", d, "--as", "__consumer_offsets-0"], 4, "internal to its cluster", "--force"),
@@ -455,6 +458,16 @@ fn adopt_refuses_what_cannot_be_right_and_says_what_to_do() {
     // In another directory of the node.
     let second = new_dir(temp.path(), "second");
     std::fs::create_dir(second.join("txn-a-1")).unwrap();
+    // Another cluster's: what is in it says nothing of this node.
+    let (code, _, stderr) = run(&["topics", "adopt", s, "--to", d, "-d", text(&second)]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("second: belongs to the cluster 4L6g3nShT-eMCtK--X86sw, not "), "{stderr}");
+    assert!(stderr.contains("hint: with -d or -F name the log directories of the node"), "{stderr}");
+    std::fs::copy(data.join("meta.properties"), second.join("meta.properties")).unwrap();
+    meta(&second, "node.id=1", "node.id=8");
+    let (code, _, stderr) = run(&["topics", "adopt", s, "--to", d, "-d", text(&second)]);
+    assert!(code == 0 && stderr.contains("belongs to node 8, not 1"), "{code} {stderr}");
+    meta(&second, "node.id=8", "node.id=1");
     let (code, _, stderr) = run(&["topics", "adopt", s, "--to", d, "-d", text(&second)]);
     assert_eq!(code, 4, "{stderr}");
     assert!(stderr.contains("a broker does not start with two"), "{stderr}");
@@ -481,17 +494,175 @@ fn a_name_that_is_no_topic_is_refused_before_anything_is_read() {
 fn a_move_does_not_remove_what_it_does_not_take_along() {
     let temp = tempfile::tempdir().unwrap();
     let (_target, data) = copied("transactions/data");
-    for left in ["00000000000000000500.log.deleted", ".logdir-kept"] {
+    for left in ["00000000000000000500.log.deleted", ".logdir-kept", "notes.txt"] {
         let source = temp.path().join("txn-a-0");
         copy(&fixture("transactions/data/txn-a-0"), &source);
-        match left.ends_with(".deleted") {
-            true => std::fs::write(source.join(left), "records").unwrap(),
-            false => std::fs::create_dir(source.join(left)).unwrap(),
+        match left.starts_with(".logdir") {
+            true => std::fs::create_dir(source.join(left)).unwrap(),
+            false => std::fs::write(source.join(left), "records").unwrap(),
         }
         let args = ["topics", "adopt", source.to_str().unwrap(), "--to", data.to_str().unwrap(), "--move", "--execute"];
         let (code, _, stderr) = run(&args);
         assert!(code == 4 && stderr.contains("leave --move out") && stderr.contains(left), "{left}: {code} {stderr}");
         assert!(source.join(left).exists());
         std::fs::remove_dir_all(&source).unwrap();
+    }
+}
+
+#[test]
+fn adopt_tells_all_that_an_option_is_needed_for_at_once() {
+    let (_temp, data) = target();
+    let from = fixture("transactions/data/txn-a-0");
+    let adopt = ["topics", "adopt", text(&from), "--to", text(&data), "--as", "__consumer_offsets-1"];
+    let reasons = ["is internal to its cluster", "holds records of its own", "1 transaction is open from offset 97 on"];
+    // Options, and which reasons are left to refuse it.
+    let cases: [(&[&str], &[usize]); 5] = [
+        (&[], &[0, 1, 2]),
+        (&["--force"], &[1, 2]),
+        (&["--replace"], &[0, 2]),
+        (&["--abort-open", "--force"], &[1]),
+        (&["--force", "--replace"], &[2]),
+    ];
+    for (options, left) in cases {
+        let (code, _, stderr) = run(&[&adopt[..], options].concat());
+        assert_eq!(code, 4, "{options:?}: {stderr}");
+        for (at, reason) in reasons.iter().enumerate() {
+            assert_eq!(stderr.contains(reason), left.contains(&at), "{options:?}: {reason}: {stderr}");
+        }
+        for (at, option) in ["--force", "--replace", "--abort-open"].iter().enumerate() {
+            let hint = stderr.lines().find(|line| line.starts_with("hint: ")).unwrap();
+            assert_eq!(hint.contains(option), left.contains(&at), "{options:?}: {hint}");
+        }
+    }
+    let (code, _, stderr) = run(&[&adopt[..], &["--force", "--replace", "--keep-open"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    for reason in reasons {
+        assert!(
+            stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(reason)),
+            "{reason}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn adopt_says_what_becomes_of_the_records() {
+    let (temp, data) = target();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let from = made_log(temp.path(), "old", &[(0, 0, now), (30, 1, now), (90, 2, now)]);
+    let properties = temp.path().join("server.properties");
+    let said = |from: &Path, settings: &str, partition: &str, options: &[&str]| {
+        std::fs::write(&properties, format!("log.dirs={}\n{settings}", data.display())).unwrap();
+        let args = ["topics", "adopt", text(from), "--to", text(&data), "--as", partition, "-F", text(&properties)];
+        let (code, _, stderr) = run(&[&args[..], options].concat());
+        assert_eq!(code, 0, "{stderr}");
+        stderr
+    };
+    let stderr = said(&from, "", "txn-a-1", &[]);
+    assert!(stderr.contains("offsets 1 to 29 are in no batch (and 1 more): compaction"), "{stderr}");
+    assert!(!stderr.contains("retention") && !stderr.contains("compacted"), "{stderr}");
+    // Settings of the broker: its file, a unit of its own.
+    let aged = made_log(temp.path(), "aged", &[(0, 0, now - 7_200_000)]);
+    let stderr = said(&aged, "log.retention.minutes=60\n", "txn-a-1", &[]);
+    assert!(
+        stderr.contains("1 of 1 segments are beyond retention.ms of topic 'txn-a' (3600000, STATIC_BROKER_CONFIG)")
+    );
+    // The last segment goes only where what is left without it is not below the limit.
+    let two = fixture("transactions/data/txn-a-1");
+    let stderr = said(&two, "log.retention.bytes=10\n", "txn-a-1", &[]);
+    assert!(stderr.contains("1 of 2 segments are beyond retention.bytes of topic 'txn-a' (10, STATIC_BROKER_CONFIG)"));
+    assert!(stderr.contains("--add-config retention.bytes=-1"), "{stderr}");
+    assert!(!said(&two, "log.retention.bytes=1000000\n", "txn-a-1", &[]).contains("retention.bytes"));
+    // A topic that is compacted, in the cluster's metadata or by the broker's file.
+    let keyless = "the record at offset 0 has no key, and topic";
+    assert!(said(&from, "", "__consumer_offsets-0", &["--force", "--replace"]).contains(keyless));
+    assert!(said(&from, "log.cleanup.policy=compact\n", "txn-a-1", &[]).contains(keyless));
+    // What a broker cut off and did not remove.
+    std::fs::write(from.join("00000000000000000091.log.deleted"), "x").unwrap();
+    std::fs::write(from.join("00000000000000000000.log.deleted"), "below its end").unwrap();
+    let stderr = said(&from, "", "txn-a-1", &[]);
+    assert!(stderr.contains("1 segment from offset 91 on, which a broker had cut off (.log.deleted), is not adopted"));
+    // A partition that its retention has emptied.
+    let live = data.join("txn-a-1");
+    for kind in ["log", "index", "timeindex"] {
+        let name = |base: i64| live.join(format!("{base:020}.{kind}"));
+        std::fs::rename(name(0), name(5000)).unwrap();
+    }
+    let stderr = said(&from, "", "txn-a-1", &[]);
+    assert!(stderr.contains("the partition there has come to offset 5000, the adopted log ends at 91"), "{stderr}");
+}
+
+#[test]
+fn adopt_takes_what_a_broker_writes_and_leaves_the_rest() {
+    let (temp, data) = target();
+    let source = temp.path().join("txn-a-1");
+    copy(&fixture("transactions/data/txn-a-1"), &source);
+    for name in
+        ["notes.txt", ".logdir-moved", "leader-epoch-checkpoint.tmp", "00000000000000000000-0000000000.checkpoint"]
+    {
+        std::fs::write(source.join(name), "x").unwrap();
+    }
+    let args = ["topics", "adopt", text(&source), "--to", text(&data), "--execute"];
+    std::fs::write(source.join("before.snapshot"), "x").unwrap();
+    let (code, _, stderr) = run(&args);
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stderr.contains("before.snapshot: a segment file needs a number for a name"), "{stderr}");
+    assert!(stderr.contains("hint: no broker gives a file such a name: move it out"), "{stderr}");
+    std::fs::remove_file(source.join("before.snapshot")).unwrap();
+    let (code, _, stderr) = run(&args);
+    assert_eq!(code, 0, "{stderr}");
+    let made = names(&data.join("txn-a-1"));
+    let known = |name: &String| {
+        ["leader-epoch-checkpoint", "partition.metadata"].contains(&&**name) || name.starts_with("0000000000")
+    };
+    assert!(made.iter().all(known) && !made.iter().any(|name| name.ends_with(".checkpoint")), "{made:?}");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_swap_is_told_before_anything_is_copied() {
+    let from = fixture("transactions/data/txn-a-1");
+    let checkpoint = "log-start-offset-checkpoint";
+    for (what, said, hint) in [
+        ("kept", "holds the originals of an earlier run", "--commit --execute"),
+        ("link", "is a symbolic link", "give the directory itself that name"),
+        ("checkpoint", "expected version 0, found 1", "logdir recover -d DIR --mode salvage"),
+    ] {
+        let (temp, data) = target();
+        let live = data.join("txn-a-1");
+        match what {
+            "kept" => std::fs::create_dir(live.join(".logdir-kept")).unwrap(),
+            "link" => {
+                let place = temp.path().join("elsewhere");
+                std::fs::rename(&live, &place).unwrap();
+                std::os::unix::fs::symlink(&place, &live).unwrap();
+            }
+            _ => std::fs::write(data.join(checkpoint), "1\n1\ntxn-a 1 500\n").unwrap(),
+        }
+        let before = names(&data);
+        for execute in [&[][..], &["--execute"]] {
+            let (code, _, stderr) = run(&[&["topics", "adopt", text(&from), "--to", text(&data)], execute].concat());
+            assert!(code == 4 || (code == 3 && what == "checkpoint"), "{what}: {code} {stderr}");
+            assert!(stderr.contains(said) && stderr.contains(hint), "{what}: {stderr}");
+        }
+        let after: Vec<_> = names(&data).into_iter().filter(|name| name != ".lock" || before.contains(name)).collect();
+        assert_eq!(after, before, "{what}");
+        if what == "checkpoint" {
+            assert_eq!(std::fs::read_to_string(data.join(checkpoint)).unwrap(), "1\n1\ntxn-a 1 500\n");
+        }
+    }
+}
+
+#[test]
+fn a_topic_made_again_does_not_start_where_the_deleted_one_did() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = new_dir(temp.path(), "data");
+    let create = ["topics", "create", "orders", "--partitions", "1", "-d", text(&dir)];
+    // As a deletion that was killed leaves it: the directory has its other name, its entries are there.
+    for name in ["log-start-offset-checkpoint", "recovery-point-offset-checkpoint", "cleaner-offset-checkpoint"] {
+        std::fs::write(dir.join(name), "0\n2\norders 0 500\nother 3 7\n").unwrap();
+    }
+    let (code, _, stderr) = run(&create);
+    assert_eq!(code, 0, "{stderr}");
+    for name in ["log-start-offset-checkpoint", "recovery-point-offset-checkpoint", "cleaner-offset-checkpoint"] {
+        assert_eq!(std::fs::read_to_string(dir.join(name)).unwrap(), "0\n1\nother 3 7\n", "{name}");
     }
 }

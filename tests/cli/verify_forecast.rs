@@ -50,6 +50,22 @@ fn refusals_name_the_file_and_what_to_do() {
     assert!(stderr.contains(r#""code":"no_start""#), "{stderr}");
 }
 
+/// Of a snapshot too: `ProducerStateManager` makes numbers of the names of all of them.
+#[test]
+fn a_file_whose_name_should_be_a_number_stops_the_broker() {
+    for name in ["before.snapshot", "copy of 000.log", "x.timeindex", "old.log.cleaned", "old.snapshot.swap"] {
+        let (_temp, data) = copied("transactions/data");
+        fs::write(data.join("txn-a-0").join(name), "").unwrap();
+        let (code, stdout, stderr) = run(&["verify", "--forecast", "-d", data.to_str().unwrap(), "--json"]);
+        let rows = rows(&stdout);
+        let summary = rows.last().unwrap();
+        assert_eq!((code, &summary["starts"]), (1, &Value::from(false)), "{name}: {stderr}");
+        let said = summary["refusals"].to_string();
+        let digits = name.split('.').next().unwrap();
+        assert!(said.contains("NumberFormatException") && said.contains(digits), "{name}: {said}");
+    }
+}
+
 #[test]
 fn what_would_be_lost_is_a_finding() {
     let (_temp, data) = copied("transactions/data");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod kafka_data;
+pub mod strace;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -11,7 +11,7 @@ use super::consume::select::{OfReplicas, Selection, select, storage_problem};
 use super::range::Partitions;
 use super::ui::{Problem, Ui};
 use super::{Outcome, dirs, man};
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{StorageError, StorageErrorKind};
 use crate::storage::lock::{self, DirLock, LockError};
 use crate::storage::log_dir::LogDir;
 use crate::storage::metadata_log;
@@ -154,7 +154,7 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     let places = log_dirs_around(args, &log_dirs);
     // Until the end of the run: nobody starts on a directory that is about to change.
     let _locks = if args.execute { lock_all(args, &places)? } else { say_holders(&places, ui)? };
-    tend_interrupted(args, &places, ui)?;
+    tend_interrupted(places.iter().chain(&args.to), args.execute, ui)?;
     let selection = Selection {
         paths: &args.paths,
         log_dirs: &log_dirs,
@@ -170,6 +170,10 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     }
     let mut run =
         Run { args, rows: Rows::new(args, global, ui), outcome, planner: Planner::new(args, global)?, changed: 0 };
+    // First: a partition is put in place only where the checkpoints around it can be read.
+    if args.mode != Mode::Kafka && !args.commit && args.to.is_none() {
+        run.small_files(&named_log_dirs(args, &log_dirs), ui)?;
+    }
     for partition in &selected.partitions {
         // Its snapshots and its quorum state are part of it, and no broker loads it.
         if partition.topic_partition().topic == metadata_log::TOPIC {
@@ -184,9 +188,6 @@ pub fn run(args: &RecoverArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
             ui.error(problem);
         }
         let _ = ui.out().send()?;
-    }
-    if args.mode != Mode::Kafka && !args.commit && args.to.is_none() {
-        run.small_files(&named_log_dirs(args, &log_dirs), ui)?;
     }
     run.end(ui)
 }
@@ -232,11 +233,7 @@ impl Run<'_> {
     }
 
     fn swap_in(&self, log_dir: &Path, partition: &Partition, job: &Job, ui: &mut Ui) -> anyhow::Result<()> {
-        let kept = partition.dir().join(swap::KEPT);
-        if kept.exists() {
-            return Err(swap_problem(&SwapError::KeptAlready { path: kept }).into());
-        }
-        let staging = Staging::begin(log_dir, partition.topic_partition()).map_err(|error| storage_problem(&error))?;
+        let staging = Staging::begin(log_dir, partition.topic_partition()).map_err(|error| swap_problem(&error))?;
         if let Err(error) = job.build(staging.dir(), Sharing::Links) {
             let problem = plan::restore_problem(&error);
             staging.abandon().map_err(|error| storage_problem(&error))?;
@@ -263,7 +260,7 @@ impl Run<'_> {
                 .into());
         }
         plan::make_log_dir(to, log_dir)?;
-        let staging = Staging::begin(to, partition.topic_partition()).map_err(|error| storage_problem(&error))?;
+        let staging = Staging::begin(to, partition.topic_partition()).map_err(|error| swap_problem(&error))?;
         if let Err(error) = job.build(staging.dir(), Sharing::Copies) {
             let problem = plan::restore_problem(&error);
             staging.abandon().map_err(|error| storage_problem(&error))?;
@@ -329,7 +326,12 @@ impl Run<'_> {
 /// The log directories that what was named is in.
 fn log_dirs_around(args: &RecoverArgs, log_dirs: &[PathBuf]) -> Vec<PathBuf> {
     let around = |path: &PathBuf| {
-        let absolute = path.canonicalize().ok()?;
+        let Ok(absolute) = path.canonicalize() else {
+            // It may be about to come back: where names cannot be exchanged it is not there for a moment.
+            let parent = crate::storage::fs::parent_of(path).canonicalize().ok()?;
+            let is_left = swap::find_interrupted(&parent).is_ok_and(|left| !left.is_empty());
+            return is_left.then_some(parent);
+        };
         let name = absolute.file_name()?;
         let named = PartitionDirName::parse(name).is_ok_and(|name| name.kind == DirKind::Live);
         let is_partition = named && !path.join(crate::storage::meta_properties::FILE_NAME).is_file();
@@ -371,27 +373,37 @@ pub(super) fn say_holders(places: &[PathBuf], ui: &mut Ui) -> anyhow::Result<Vec
     Ok(Vec::new())
 }
 
-/// Finishes what an interrupted run left, or says that it is there.
-fn tend_interrupted(args: &RecoverArgs, places: &[PathBuf], ui: &mut Ui) -> anyhow::Result<()> {
-    for dir in places.iter().chain(&args.to) {
-        if !args.execute {
-            if !dir.is_dir() {
-                continue;
-            }
+/// Finishes what interrupted runs left in log directories, or says that it is there.
+pub(super) fn tend_interrupted<'a>(
+    dirs: impl Iterator<Item = &'a PathBuf>,
+    execute: bool,
+    ui: &mut Ui,
+) -> anyhow::Result<()> {
+    for dir in dirs.filter(|dir| dir.is_dir()) {
+        if !execute {
             for left in swap::find_interrupted(dir).map_err(|error| storage_problem(&error))? {
-                ui.warning(
-                    Problem::new("notice", "left by a run that was interrupted")
-                        .path(left)
-                        .hint("--execute finishes it"),
-                );
+                let problem = Problem::new("notice", "left by a run that was interrupted").path(left);
+                ui.warning(problem.hint("--execute finishes it"));
             }
             continue;
         }
         for done in swap::finish_interrupted(dir).map_err(|error| swap_problem(&error))? {
-            ui.note(&match done {
-                Interrupted::Removed(path) => format!("{}: removed, an interrupted run left it", path.display()),
-                Interrupted::Finished(path) => format!("{}: finished what an interrupted run left", path.display()),
-            });
+            match done {
+                Interrupted::Removed(path) => {
+                    ui.note(&format!("{}: removed, an interrupted run left it", path.display()));
+                }
+                Interrupted::Finished(path) => {
+                    ui.note(&format!("{}: finished what an interrupted run left", path.display()));
+                }
+                Interrupted::Left(path) => ui.warning(
+                    Problem::new(
+                        "notice",
+                        "is the original of a partition whose result has been deleted or set aside since",
+                    )
+                    .path(path)
+                    .hint("remove it when nothing in it is needed; to have it back, give it the partition's name"),
+                ),
+            }
         }
     }
     Ok(())
@@ -410,13 +422,27 @@ pub(super) fn lock_problem(error: &LockError) -> Problem {
 /// A directory that cannot be put in place, as a person is told of it.
 pub(super) fn swap_problem(error: &SwapError) -> Problem {
     match error {
-        SwapError::Storage(error) => storage_problem(error),
+        SwapError::Storage(error) => checkpoint_problem(error),
+        SwapError::Link { .. } => Problem::new("wrong_kind", error.to_string())
+            .outcome(Outcome::Refused)
+            .hint("give the directory itself that name, in this log directory"),
         SwapError::KeptAlready { path } => Problem::new("exists", "holds the originals of an earlier run")
             .path(path)
             .outcome(Outcome::Refused)
             .hint("look whether the result is good, then remove them with: --commit --execute"),
         SwapError::Between { .. } => Problem::new("exists", error.to_string())
             .hint("with no broker running, give the directory you want the partition's name and remove the others"),
+    }
+}
+
+/// A file that cannot be read; where it is a checkpoint, with what makes it good.
+pub(super) fn checkpoint_problem(error: &StorageError) -> Problem {
+    let problem = storage_problem(error);
+    match &error.kind {
+        StorageErrorKind::Checkpoint(_) => problem.hint(
+            "what can be read of it is written anew by: logdir recover -d DIR --mode salvage --in-place --execute",
+        ),
+        _ => problem,
     }
 }
 

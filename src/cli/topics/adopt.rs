@@ -1,22 +1,24 @@
 //! `logdir topics adopt`: partition directories of another cluster, taken in under this one's ids and epochs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{GlobalArgs, now_ms};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::json_row::JsonRow;
-use crate::cli::recover::{say_holders, swap_problem};
+use crate::cli::recover::{say_holders, tend_interrupted};
 use crate::cli::size::SizeStyle;
 use crate::cli::table::{Column, Listing};
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
-use crate::storage::adopt::{self, AdoptError, AdoptPlan, Existing, OpenTransactions, Remark, Wish};
+use crate::schema::topic_configs::ConfigSource;
+use crate::storage::adopt::{self, AdoptError, AdoptPlan, Existing, Limit, Moved, OpenTransactions, Remark, Wish};
 use crate::storage::lock::{self, DirLock};
 use crate::storage::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, check_topic_name};
-use crate::storage::node::Node;
+use crate::storage::node::{self, Node};
+use crate::storage::partition::present;
 use crate::storage::restore::Sharing;
-use crate::storage::swap::{self, Interrupted};
 use crate::storage::writer::LogConfig;
 use crate::storage::{fs, meta_properties};
 use crate::types::{TopicPartition, Uuid};
@@ -62,7 +64,10 @@ pub struct AdoptArgs {
     /// Leave open transactions open: consumers with read_committed wait before them
     #[arg(long)]
     pub keep_open: bool,
-    /// Go past a refusal that names this option in its hint
+    /// Take the place of a partition that holds records: it gets a -delete name, and a broker removes it
+    #[arg(long)]
+    pub replace: bool,
+    /// Adopt an internal topic, or a partition with several replicas
     #[arg(long)]
     pub force: bool,
     /// Do it
@@ -79,16 +84,18 @@ pub struct AdoptArgs {
 /// Plans, and with `--execute` adopts.
 pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let mut listing = super::listing(COLUMNS, global, ui)?;
-    let dirs = node_dirs(args, global)?;
+    let dirs = node_dirs(args, global, ui)?;
+    let properties = global.broker_settings()?;
     let _locks = lock_or_warn(args, ui)?;
-    tend_interrupted(args, ui)?;
+    tend_interrupted(std::iter::once(&args.to), args.execute, ui)?;
     let node = Node::open(&dirs).map_err(|error| node_problem(&error))?;
     let mut taken = BTreeSet::new();
-    let mut plans = Vec::new();
+    let (mut plans, mut moved) = (Vec::new(), Vec::new());
     let mut outcome = Outcome::Done;
     for path in &args.paths {
-        match plan_one(args, path, &node, &mut taken) {
-            Ok(plan) => plans.push(plan),
+        match plan_one(args, path, &node, &properties, &mut taken) {
+            Ok(Planned::Adopt(plan)) => plans.push(*plan),
+            Ok(Planned::Moved(done)) => moved.push(done),
             Err(error) => {
                 let problem = Problem::of(&error);
                 outcome |= problem.ends_with();
@@ -104,13 +111,20 @@ pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
     for plan in &plans {
         row(args, plan, &mut listing, ui);
         if !plan.is_done() {
+            plan.passed.iter().for_each(|passed| ui.warning(Problem::new("notice", passed.to_string())));
             plan.remarks.iter().for_each(|remark| say(plan, remark, ui));
         }
     }
+    let planned = plans.len() + moved.len();
     let mut done = 0;
     // All or nothing: who asked for four partitions is not left with three.
-    if args.execute && outcome == Outcome::Done {
-        for plan in &plans {
+    if outcome == Outcome::Done {
+        adopt::check_space(&plans, sharing(args)).map_err(|error| adopt_problem(&error))?;
+        for gone in &moved {
+            done += usize::from(args.execute);
+            end_move(args, gone, ui)?;
+        }
+        for plan in plans.iter().filter(|_| args.execute) {
             adopt_one(args, plan, ui)?;
             done += 1;
         }
@@ -118,9 +132,9 @@ pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
     if listing.is_none() {
         let waiting = plans.iter().filter(|plan| !plan.is_done()).count();
         JsonRow::new("summary")
-            .field("partitions", plans.len())
+            .field("partitions", planned)
             .field("to_adopt", waiting)
-            .field("refused", args.paths.len() - plans.len())
+            .field("refused", args.paths.len() - planned)
             .field("executed", args.execute && done == args.paths.len())
             .write(ui.out().buffer());
     }
@@ -132,8 +146,9 @@ pub fn run(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
     Ok(outcome)
 }
 
-/// The target first, then what else of its node is named.
-fn node_dirs(args: &AdoptArgs, global: &GlobalArgs) -> anyhow::Result<Vec<PathBuf>> {
+/// The target first, then what else of its node is named. What is another node's or another cluster's says nothing of
+/// this one: neither what its topics are, nor which partitions it has.
+fn node_dirs(args: &AdoptArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Vec<PathBuf>> {
     if !args.to.is_dir() {
         let hint = "name the log directory of the broker that is to serve them";
         return Err(Problem::new("not_found", "there is no such log directory").path(&args.to).hint(hint).into());
@@ -141,14 +156,32 @@ fn node_dirs(args: &AdoptArgs, global: &GlobalArgs) -> anyhow::Result<Vec<PathBu
     let mut dirs = vec![args.to.clone()];
     if !global.dir.is_empty() || global.properties.is_some() {
         let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-        dirs.extend(global.log_dirs()?.into_iter().filter(|dir| !same(dir, &args.to)));
+        let meta = |dir: &Path| -> anyhow::Result<_> {
+            let found = present(meta_properties::read(&dir.join(meta_properties::FILE_NAME)));
+            Ok(found.map_err(|error| storage_problem(&error))?)
+        };
+        let ours = meta(&args.to)?;
+        for dir in global.log_dirs()?.into_iter().filter(|dir| !same(dir, &args.to)) {
+            let theirs = meta(&dir)?;
+            let stranger = ours.as_ref().zip(theirs.as_ref()).and_then(|(ours, theirs)| node::stranger(ours, theirs));
+            let Some(stranger) = stranger else {
+                dirs.push(dir);
+                continue;
+            };
+            let text = format!("{stranger}, as {} does: it is not looked at", args.to.display());
+            let hint = "with -d or -F name the log directories of the node that --to is of";
+            ui.warning(Problem::new("notice", text).path(dir).hint(hint));
+        }
     }
     Ok(dirs)
 }
 
-/// The log directory a source is in; `None` for a directory that stands alone.
+/// The log directory a source is in, or was; `None` for a directory that stands alone.
 fn log_dir_around(source: &Path) -> Option<PathBuf> {
-    let parent = fs::parent_of(&source.canonicalize().ok()?).to_owned();
+    let parent = match source.canonicalize() {
+        Ok(source) => fs::parent_of(&source).to_owned(),
+        Err(_) => fs::parent_of(source).canonicalize().ok()?,
+    };
     let is_one = parent.join(meta_properties::FILE_NAME).is_file() || parent.join(lock::FILE_NAME).is_file();
     is_one.then_some(parent)
 }
@@ -172,24 +205,6 @@ fn lock_or_warn(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
     Ok(locks)
 }
 
-/// Finishes what an interrupted run left in the target, or says that it is there.
-fn tend_interrupted(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<()> {
-    if !args.execute {
-        for left in swap::find_interrupted(&args.to).map_err(|error| storage_problem(&error))? {
-            let problem = Problem::new("notice", "left by a run that was interrupted").path(left);
-            ui.warning(problem.hint("--execute finishes it"));
-        }
-        return Ok(());
-    }
-    for done in swap::finish_interrupted(&args.to).map_err(|error| swap_problem(&error))? {
-        ui.note(&match done {
-            Interrupted::Removed(path) => format!("{}: removed, an interrupted run left it", path.display()),
-            Interrupted::Finished(path) => format!("{}: finished what an interrupted run left", path.display()),
-        });
-    }
-    Ok(())
-}
-
 /// A move removes its source: what it does not take along must not be there.
 fn refuse_leaving_behind(source: &Path) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(source).map_err(|error| storage_problem(&fs::StorageError::new(source, error)))?;
@@ -198,7 +213,13 @@ fn refuse_leaving_behind(source: &Path) -> anyhow::Result<()> {
             PartitionFile::parse(&entry.file_name()),
             PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && file.state == FileState::Deleted
         );
-        if is_set_aside || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        let name = entry.file_name();
+        let is_other = matches!(
+            PartitionFile::parse(&name),
+            PartitionFile::Other | PartitionFile::MetadataSnapshot { .. } | PartitionFile::QuorumState
+        );
+        let is_other = is_other && !name.as_encoded_bytes().starts_with(b".logdir-");
+        if is_set_aside || is_other || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             let text = "is not adopted, and --move removes the directory it is in";
             let hint = "adopt a copy: leave --move out, and remove the source when nothing in it is needed";
             let problem = Problem::new("would_lose", text).path(entry.path()).outcome(Outcome::Refused);
@@ -208,13 +229,30 @@ fn refuse_leaving_behind(source: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is to be done with one directory.
+enum Planned {
+    Adopt(Box<AdoptPlan>),
+    /// It was adopted by a run that ended while it removed it.
+    Moved(Moved),
+}
+
 fn plan_one(
     args: &AdoptArgs,
     path: &Path,
     node: &Node,
+    properties: &BTreeMap<String, String>,
     taken: &mut BTreeSet<TopicPartition>,
-) -> anyhow::Result<AdoptPlan> {
-    let partition = becomes(args, path, node)?;
+) -> anyhow::Result<Planned> {
+    if args.moves && path.symlink_metadata().is_err() {
+        let name = path.file_name().unwrap_or_default();
+        let partition = becomes(args, name, path, node)?;
+        let moved = adopt::moved_before(path, &args.to, &partition).map_err(|error| storage_problem(&error))?;
+        if let Some(moved) = moved {
+            return Ok(Planned::Moved(moved));
+        }
+    }
+    let absolute = path.canonicalize().map_err(|error| storage_problem(&fs::StorageError::new(path, error)))?;
+    let partition = becomes(args, absolute.file_name().unwrap_or_default(), path, node)?;
     if args.moves {
         refuse_leaving_behind(path)?;
     }
@@ -228,6 +266,7 @@ fn plan_one(
         partition,
         topic_id: args.topic_id,
         force: args.force,
+        replace: args.replace,
         open: match (args.abort_open, args.keep_open) {
             (true, _) => OpenTransactions::Abort,
             (_, true) => OpenTransactions::Keep,
@@ -235,14 +274,15 @@ fn plan_one(
         },
         now_ms: now_ms(),
         config: LogConfig::default(),
+        properties,
     };
-    Ok(adopt::plan(&wish, node).map_err(|error| adopt_problem(&error))?)
+    let plan = adopt::plan(&wish, node).map_err(|error| adopt_problem(&error))?;
+    Ok(Planned::Adopt(Box::new(plan)))
 }
 
-/// The partition a directory becomes: by its name, or by `--as`.
-fn becomes(args: &AdoptArgs, path: &Path, node: &Node) -> anyhow::Result<TopicPartition> {
-    let absolute = path.canonicalize().map_err(|error| storage_problem(&fs::StorageError::new(path, error)))?;
-    let named = PartitionDirName::parse(absolute.file_name().unwrap_or_default());
+/// The partition that the directory called `name`, at `path`, becomes: by its name, or by `--as`.
+fn becomes(args: &AdoptArgs, name: &OsStr, path: &Path, node: &Node) -> anyhow::Result<TopicPartition> {
+    let named = PartitionDirName::parse(name);
     let own = || match &named {
         Ok(name) => Ok(name.topic_partition.clone()),
         Err(reason) => {
@@ -252,7 +292,7 @@ fn becomes(args: &AdoptArgs, path: &Path, node: &Node) -> anyhow::Result<TopicPa
     let Some(wanted) = &args.name else {
         let own = own()?;
         // The name of a directory that is set aside is cut where it would be too long.
-        if absolute.file_name().is_some_and(|name| name.len() >= 255) {
+        if name.len() >= 255 {
             let text = format!("{}: the topic's name may be cut in it", path.display());
             return Err(Problem::new("bad_name", text).hint("say what it holds with: --as TOPIC-PARTITION").into());
         }
@@ -358,14 +398,44 @@ fn say(plan: &AdoptPlan, remark: &Remark, ui: &mut Ui) {
     let (path, topic) = (&plan.source, &plan.partition.topic);
     let notice = |text: String| Problem::new("notice", text).path(path);
     ui.warning(match remark {
-        Remark::Retention { segments, of, retention_ms } => notice(format!(
-            "{segments} of {of} segments are older than retention.ms of topic '{topic}' ({retention_ms}): a broker removes \
-             them half a minute after its start"
+        Remark::Retention { segments, of, limit, value, source } => {
+            let setting = if *limit == Limit::Age { "retention.ms" } else { "retention.bytes" };
+            let source = source.map_or("DEFAULT_CONFIG", ConfigSource::name);
+            notice(format!(
+                "{segments} of {of} segments are beyond {setting} of topic '{topic}' ({value}, {source}): a broker removes \
+                 them half a minute after its start"
+            ))
+            .hint(format!(
+                "raise it before the broker has the data: kafka-configs.sh --bootstrap-server HOST:9092 --alter \
+                 --entity-type topics --entity-name {topic} --add-config {setting}=-1"
+            ))
+        }
+        Remark::Keyless { first } => notice(format!(
+            "the record at offset {first} has no key, and topic '{topic}' is compacted: the cleaner drops records without \
+             a key, and a broker takes none from producers"
+        ))
+        .hint("adopt it as a topic whose cleanup.policy is delete, with --as"),
+        Remark::Holes { holes, first, next } => notice(format!(
+            "offsets {first} to {} are in no batch{}: compaction leaves such holes, and so does a segment that is gone",
+            next.plus(-1),
+            if *holes > 1 { format!(" (and {} more)", holes - 1) } else { String::new() }
+        ))
+        .hint(format!("see where they are with: logdir verify {}", path.display())),
+        Remark::LeftBehind { segments, first } => notice(format!(
+            "{segments} segment{} from offset {first} on, which a broker had cut off (.log.deleted), {} not adopted",
+            if *segments == 1 { "" } else { "s" },
+            if *segments == 1 { "is" } else { "are" }
         ))
         .hint(format!(
-            "raise it before the broker has the data: kafka-configs.sh --bootstrap-server HOST:9092 --alter --entity-type \
-             topics --entity-name {topic} --add-config retention.ms=-1"
+            "to have {} too, recover it first: logdir recover {} --mode salvage --with-deleted --to DIR --execute",
+            if *segments == 1 { "it" } else { "them" },
+            path.display()
         )),
+        Remark::EndsLower { was, log_end } => notice(format!(
+            "the partition there has come to offset {was}, the adopted log ends at {log_end}: consumers that have committed \
+             a higher offset start over, as auto.offset.reset has it"
+        ))
+        .hint("look at the groups' offsets once the broker runs: kafka-consumer-groups.sh --describe --all-groups"),
         Remark::AboveHighWatermark { high_watermark, log_end } => notice(format!(
             "offsets {high_watermark} to {} lie above the high watermark of its last checkpoint: they may never have been \
              replicated; they are adopted as if they had",
@@ -389,9 +459,22 @@ fn say(plan: &AdoptPlan, remark: &Remark, ui: &mut Ui) {
     });
 }
 
+/// A source that goes away shares its logs.
+fn sharing(args: &AdoptArgs) -> Sharing {
+    if args.moves { Sharing::Links } else { Sharing::Copies }
+}
+
+/// Says that a source was moved before, and with `--execute` removes what is left of it.
+fn end_move(args: &AdoptArgs, moved: &Moved, ui: &mut Ui) -> anyhow::Result<()> {
+    if args.execute {
+        moved.finish().map_err(|error| storage_problem(&error))?;
+    }
+    ui.note(&format!("{}: moved before, to {}: nothing to do", moved.source.display(), moved.live.display()));
+    Ok(())
+}
+
 fn adopt_one(args: &AdoptArgs, plan: &AdoptPlan, ui: &mut Ui) -> anyhow::Result<()> {
-    let sharing = if args.moves { Sharing::Links } else { Sharing::Copies };
-    let live = plan.execute(sharing).map_err(|error| adopt_problem(&error))?;
+    let live = plan.execute(sharing(args)).map_err(|error| adopt_problem(&error))?;
     if plan.is_done() {
         ui.note(&format!("{}: adopted before, nothing to do", live.display()));
     } else {

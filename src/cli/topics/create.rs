@@ -1,14 +1,18 @@
 //! `logdir topics create`: empty partition directories, as a broker makes them.
 
+use std::path::PathBuf;
+
 use crate::cli::args::{GlobalArgs, now_ms};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::json_row::JsonRow;
+use crate::cli::recover::{checkpoint_problem, tend_interrupted};
 use crate::cli::table::Column;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
 use crate::storage::create::{self, Standing, TopicPlan};
 use crate::storage::metadata_log;
 use crate::storage::node::Node;
+use crate::storage::swap;
 use crate::storage::writer::session::SessionError;
 use crate::storage::writer::{AppendSession, Durability, LogConfig, SessionOptions};
 use crate::types::Uuid;
@@ -61,6 +65,9 @@ pub fn run(args: &CreateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
         return Err(refuse_config(args).into());
     }
     let dirs = global.log_dirs()?;
+    if !args.dry_run {
+        finish_interrupted(&dirs, ui)?;
+    }
     let node = Node::open(&dirs).map_err(|error| node_problem(&error))?;
     if let Some(dir) = node.dirs.iter().find(|dir| dir.listed.is_none()) {
         let hint =
@@ -136,6 +143,18 @@ pub fn run(args: &CreateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     Ok(Outcome::Done)
 }
 
+/// Finishes what interrupted runs left: a partition that is not there now may be about to come back.
+fn finish_interrupted(dirs: &[PathBuf], ui: &mut Ui) -> anyhow::Result<()> {
+    for dir in dirs.iter().filter(|dir| dir.is_dir()) {
+        let left = swap::find_interrupted(dir).map_err(|error| storage_problem(&error))?;
+        if !left.is_empty() {
+            let _lock = super::lock_all(std::slice::from_ref(dir))?;
+            tend_interrupted(std::iter::once(dir), true, ui)?;
+        }
+    }
+    Ok(())
+}
+
 fn refuse_config(args: &CreateArgs) -> Problem {
     let text =
         "settings of a topic are kept in the cluster's metadata, in no file of its partitions: --config cannot be kept";
@@ -167,7 +186,7 @@ fn make(plan: &TopicPlan, node: &Node, ui: &mut Ui) -> anyhow::Result<()> {
 fn session_problem(error: &SessionError) -> Problem {
     match error {
         SessionError::Lock(error) => super::lock_problem(error),
-        SessionError::Storage(error) => storage_problem(error),
+        SessionError::Storage(error) => checkpoint_problem(error),
         _ => Problem::new("error", error.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use crate::cli::args::{GlobalArgs, TopicArg};
 use crate::cli::consume::select::{storage_problem, topic_not_found};
 use crate::cli::json_row::JsonRow;
 use crate::cli::range::Partitions;
-use crate::cli::recover::say_holders;
+use crate::cli::recover::{checkpoint_problem, say_holders, tend_interrupted};
 use crate::cli::table::Column;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
@@ -82,6 +82,8 @@ pub fn run(args: &DeleteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     }
     let dirs = global.log_dirs()?;
     let _locks = if args.execute { super::lock_all(&dirs)? } else { say_holders(&dirs, ui)? };
+    // What has a partition's name after that is what is to be deleted, and nothing puts another in its place later.
+    tend_interrupted(dirs.iter(), args.execute, ui)?;
     let node = Node::open(&dirs).map_err(|error| node_problem(&error))?;
     let mut plans = Vec::new();
     for listed in node.dirs.iter().filter_map(|dir| dir.listed.as_ref()) {
@@ -165,16 +167,6 @@ fn refuse_internal(topic: &str, force: bool) -> anyhow::Result<()> {
             .into());
     }
     Ok(())
-}
-
-fn checkpoint_problem(error: &crate::storage::fs::StorageError) -> Problem {
-    let problem = storage_problem(error);
-    match &error.kind {
-        crate::storage::fs::StorageErrorKind::Checkpoint(_) => problem.hint(
-            "what can be read of it is written anew by: logdir recover -d DIR --mode salvage --in-place --execute",
-        ),
-        _ => problem,
-    }
 }
 
 /// A topic that was named and is nowhere, nor left half deleted, is an error.

@@ -2,12 +2,13 @@
 
 use crate::cli::Outcome;
 use crate::cli::consume::select::storage_problem;
-use crate::cli::recover::swap_problem;
+use crate::cli::recover::{checkpoint_problem, swap_problem};
 use crate::cli::ui::Problem;
-use crate::storage::adopt::AdoptError;
+use crate::storage::adopt::{AdoptError, Refusal};
 use crate::storage::create::CreateError;
-use crate::storage::metadata_log;
+use crate::storage::fs::StorageErrorKind;
 use crate::storage::node::NodeError;
+use crate::storage::recovery::LoadError;
 use crate::storage::restore::RestoreError;
 
 fn refused(code: &'static str, message: impl Into<String>) -> Problem {
@@ -27,7 +28,7 @@ pub fn node_problem(error: &NodeError) -> Problem {
 /// A topic that cannot be made.
 pub fn create_problem(error: &CreateError) -> Problem {
     match error {
-        CreateError::Storage(error) => storage_problem(error),
+        CreateError::Storage(error) => checkpoint_problem(error),
         CreateError::Name { .. } => Problem::usage(error.to_string()),
         CreateError::Collision { .. } => refused("collision", error.to_string()).hint("choose another name"),
         CreateError::Exists { .. } => refused("exists", error.to_string()),
@@ -62,11 +63,20 @@ pub fn adopt_problem(error: &AdoptError) -> Problem {
             path.display()
         )),
         AdoptError::Same { .. } => refused("exists", text).hint("name the log directory of another cluster with --to"),
-        AdoptError::Internal { topic } if topic == metadata_log::TOPIC => {
+        AdoptError::Metadata => {
             refused("refused", text).hint("read it with: logdir dump-segment; a cluster's metadata moves into no other cluster")
         }
-        AdoptError::Internal { .. } => refused("refused", text)
-            .hint("groups and transactions of another cluster are of no use here; if you know better, --force"),
+        AdoptError::Refused { refusals } => {
+            let code = match refusals.as_slice() {
+                [Refusal::HasRecords { .. }] => "exists",
+                _ => "refused",
+            };
+            let hints: Vec<String> = refusals.iter().map(way_past).collect();
+            refused(code, text).hint(hints.join("; and "))
+        }
+        AdoptError::NoSpace { .. } => Problem::new("no_space", text)
+            .outcome(Outcome::Refused)
+            .hint("make room, adopt fewer at once, or --move what is on the same file system: sealed logs then take no room"),
         AdoptError::UnknownTopic { topic, partitions, .. } => refused("not_found", text).hint(format!(
             "create it in the cluster first, then stop the broker and run this again: kafka-topics.sh \
              --bootstrap-server HOST:9092 --create --topic {topic} --partitions {partitions} --replication-factor 1"
@@ -87,10 +97,6 @@ pub fn adopt_problem(error: &AdoptError) -> Problem {
         AdoptError::InOtherDirectory { path, .. } => {
             refused("duplicate", text).hint(format!("a broker does not start with two; say --to {}", path.display()))
         }
-        AdoptError::Replicated { replicas, .. } => refused("refused", text).hint(format!(
-            "reduce it to one replica first with kafka-reassign-partitions.sh and add the others afterwards; or stop all \
-             of {replicas:?}, adopt the same directory on each with --force, and start them"
-        )),
         AdoptError::TopicId { found, .. } => {
             refused("topic_id", text).hint(format!("leave --topic-id out, or say --topic-id {found}"))
         }
@@ -98,11 +104,7 @@ pub fn adopt_problem(error: &AdoptError) -> Problem {
             "name the log directory with __cluster_metadata-0 with -d too; or say --topic-id, as the cluster has it: \
              kafka-topics.sh --bootstrap-server HOST:9092 --describe --topic {topic}"
         )),
-        AdoptError::HasRecords { path } => refused("exists", text).hint(format!(
-            "see what is in it with: logdir consume {}; --force puts it aside under a -delete name, which a broker removes",
-            path.display()
-        )),
-        AdoptError::Load(_) => Problem::new("malformed", text).hint("recover it first, with: --mode salvage --to DIR"),
+        AdoptError::Load(error) => load_problem(error),
         AdoptError::Damaged { source_dir, .. } => refused("would_lose", text).hint(format!(
             "recover it first, and adopt the result: logdir recover {} --mode salvage --to DIR --execute",
             source_dir.display()
@@ -111,18 +113,60 @@ pub fn adopt_problem(error: &AdoptError) -> Problem {
             "finish it as a broker does, and adopt the result: logdir recover {} --to DIR --execute",
             path.parent().unwrap_or(path).display()
         )),
-        AdoptError::Open { .. } => refused("refused", text).hint(
-            "--abort-open ends them with abort markers, so that their records are dropped; --keep-open leaves them open, \
-             and consumers with read_committed wait until kafka-transactions.sh abort ends them",
-        ),
         AdoptError::Restore(error) => restore_problem(error),
         AdoptError::Swap(error) => swap_problem(error),
+    }
+}
+
+/// What goes past a refusal.
+fn way_past(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Internal { .. } => {
+            "groups and transactions of another cluster are of no use here; if you know better, --force".to_owned()
+        }
+        Refusal::Replicated { replicas, .. } => format!(
+            "reduce it to one replica first with kafka-reassign-partitions.sh and add the others afterwards; or stop all \
+             of {replicas:?}, adopt the same directory on each with --force, and start them"
+        ),
+        Refusal::HasRecords { path } => format!(
+            "see what is in it with: logdir consume {}; --replace puts it aside under a -delete name, which a broker removes",
+            path.display()
+        ),
+        Refusal::Open { .. } => "--abort-open ends them with abort markers, so that their records are dropped; \
+                                 --keep-open leaves them open, and consumers with read_committed wait until \
+                                 kafka-transactions.sh abort ends them"
+            .to_owned(),
+    }
+}
+
+/// A source that a broker would not open.
+fn load_problem(error: &LoadError) -> Problem {
+    let salvage = |path: &std::path::Path| {
+        format!(
+            "recover it first, and adopt the result: logdir recover {} --mode salvage --to DIR --execute",
+            path.parent().unwrap_or(path).display()
+        )
+    };
+    let malformed = Problem::new("malformed", error.to_string());
+    match error {
+        // Not there, or not to be read: no recovery makes it so.
+        LoadError::Storage(error) if matches!(error.kind, StorageErrorKind::Io(_)) => storage_problem(error),
+        LoadError::Storage(error) => storage_problem(error).hint(salvage(&error.path)),
+        LoadError::Name { .. } => malformed.hint("no broker gives a file such a name: move it out of the directory"),
+        LoadError::Overflow { path, .. } => malformed.hint(format!(
+            "have a broker of its own cluster split it; or, if the file's name is wrong, {}",
+            salvage(path)
+        )),
+        LoadError::Corrupt { path, .. } | LoadError::Index { path, .. } | LoadError::Producer { path, .. } => {
+            malformed.hint(salvage(path))
+        }
     }
 }
 
 fn restore_problem(error: &RestoreError) -> Problem {
     match error {
         RestoreError::Storage(error) => storage_problem(error),
+        RestoreError::Load(error) => load_problem(error),
         _ => Problem::new("error", error.to_string())
             .hint("the source is as it was; if it was not changed meanwhile, please report this"),
     }

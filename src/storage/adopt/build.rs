@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::{AdoptError, AdoptPlan, Existing, OpenTransactions, epochs};
 use crate::batch::control::TransactionMarker;
-use crate::storage::delete::{self, Rename};
 use crate::storage::fs::{self, Opening, StorageError};
 use crate::storage::leader_epochs::{self, LeaderEpochs};
-use crate::storage::log_dir::LogDir;
-use crate::storage::names::{PartitionDirName, PartitionFile, SegmentFileKind, segment_file_name};
+use crate::storage::names::{PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::partition_metadata;
 use crate::storage::producer_state;
 use crate::storage::recovery::{self, LoadOptions};
@@ -58,32 +56,14 @@ impl AdoptPlan {
         placed.map_err(|error: SwapError| error.into())
     }
 
-    /// Removes the source, which is in the target now: first it gets a `-delete` name, then it goes.
-    ///
-    /// The caller holds the exclusive lock of the log directory around it, if it is in one.
-    pub fn remove_source(&self) -> Result<(), AdoptError> {
-        let source = self.source.canonicalize().map_err(|error| StorageError::new(&self.source, error))?;
-        let (parent, name) = (fs::parent_of(&source), source.file_name().unwrap_or_default());
-        let name = PartitionDirName::parse(name).unwrap_or_else(|_| PartitionDirName::live(self.partition.clone()));
-        let mut plan = delete::plan(&LogDir::open(parent)?, |partition| *partition == name.topic_partition)?;
-        plan.renames.retain(|rename| rename.from == source);
-        if plan.renames.is_empty() {
-            // A copy that was set aside: what the checkpoints say is about another directory.
-            let (partition, to) = (name.topic_partition.clone(), delete::condemned(parent, &name.topic_partition)?);
-            plan.renames.push(Rename { partition, from: source.clone(), to, size_bytes: self.survey.size_bytes });
-            plan.entries.clear();
-        }
-        plan.execute()?;
-        plan.renames.iter().try_for_each(|rename| fs::remove_tree(&rename.to, None))?;
-        fs::sync_dir(parent)?;
-        Ok(())
+    /// What is written to must not be the source's.
+    pub(super) fn sharing(&self, sharing: Sharing) -> Sharing {
+        if self.lowered() > 0 { Sharing::Copies } else { sharing }
     }
 
     /// Fills `dir`; where the log starts and ends then.
     fn build(&self, dir: &Path, sharing: Sharing) -> Result<Ends, AdoptError> {
-        // What is written to must not be the source's.
-        let sharing = if self.lowered() > 0 { Sharing::Copies } else { sharing };
-        self.job.build(dir, sharing)?;
+        self.job.build(dir, self.sharing(sharing))?;
         let epochs = epochs::cap(dir, &self.segments, self.epoch)?;
         let log_end = self.end_transactions(dir, epochs.latest().map(|latest| latest.epoch))?;
         self.begin_anew(dir, log_end)?;

@@ -42,15 +42,28 @@ pub struct Survey {
     pub newest_producer_ms: Option<TimestampMs>,
     /// Bytes of its segments.
     pub size_bytes: u64,
+    /// Places between two batches where offsets are missing.
+    pub holes: u64,
+    /// First offset that is missing in the first of them, and the next there is.
+    pub first_hole: Option<(Offset, Offset)>,
 }
 
 /// Reads the headers of all batches, of which those above `cap` are counted.
 pub(super) fn survey(dir: &Path, segments: &[(Offset, u64)], cap: LeaderEpoch) -> Result<Survey, StorageError> {
     let mut survey = Survey::default();
+    let mut next: Option<Offset> = None;
     for (base, len) in segments {
         let mut newest = NO_TIMESTAMP;
         walk(dir, *base, *len, |header| {
             newest = newest.max(header.newest_ms);
+            // The base of a compressed message before magic 2 is not in its header.
+            if let (Some(expected), Some(first)) = (next, header.first_offset)
+                && first > expected
+            {
+                survey.holes += 1;
+                survey.first_hole = survey.first_hole.or(Some((expected, first)));
+            }
+            next = Some(header.last_offset.next());
             survey.highest_epoch = survey.highest_epoch.max(Some(header.epoch).filter(|epoch| epoch.0 >= 0));
             survey.above += u64::from(header.epoch > cap);
             if header.has_producer {
@@ -97,6 +110,9 @@ pub(super) fn cap(dir: &Path, segments: &[(Offset, u64)], cap: LeaderEpoch) -> R
 struct Header {
     position: Position,
     base_offset: Offset,
+    /// As the header says it, where it does.
+    first_offset: Option<Offset>,
+    last_offset: Offset,
     /// -1 in messages before magic 2.
     epoch: LeaderEpoch,
     newest_ms: TimestampMs,
@@ -118,6 +134,8 @@ fn walk(
             each(Header {
                 position: walked.position,
                 base_offset: frame.base_offset().unwrap_or(base),
+                first_offset: frame.base_offset(),
+                last_offset: frame.last_offset(),
                 epoch: frame.leader_epoch(),
                 newest_ms: frame.max_timestamp_ms(),
                 has_producer: frame.producer_id().0 >= 0,
@@ -142,6 +160,20 @@ mod tests {
         let mut builder = BatchBuilder::new(spec);
         builder.push(&NewRecord { timestamp_ms: 1_000 + offset, key: None, value: Some(b"x"), headers: &[] }).unwrap();
         builder.seal(&mut Compressor::default()).unwrap().into_bytes()
+    }
+
+    #[test]
+    fn offsets_between_batches_that_none_has_are_holes() {
+        for (offsets, holes, first) in
+            [(&[5, 6, 7][..], 0, None), (&[0, 3, 4], 1, Some((1, 3))), (&[0, 2, 3, 9], 2, Some((1, 2))), (&[], 0, None)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let bytes: Vec<u8> = offsets.iter().flat_map(|offset| batch(*offset, 0)).collect();
+            std::fs::write(dir.path().join("00000000000000000000.log"), &bytes).unwrap();
+            let found = survey(dir.path(), &[(Offset::ZERO, bytes.len() as u64)], LeaderEpoch(0)).unwrap();
+            let found_first = found.first_hole.map(|(first, next)| (first.get(), next.get()));
+            assert_eq!((found.holes, found_first), (holes, first), "{offsets:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! ```text
 //!  source, read through            lies about nothing        else: recover it first
 //!   `- target's metadata           knows topic, id, node     else: make it there first
-//!       `- topic-0.<id>-delete/    built, checked, synced    a broker that starts meanwhile removes it
-//!           `- topic-0/            takes its name in one step ([`super::swap`]); checkpoints follow
+//!       `- topic-0.<id>-delete/new/    built, checked, synced    a broker that starts meanwhile removes it
+//!           `- topic-0/                takes its name in one step ([`super::swap`]); checkpoints follow
 //! ```
 //!
 //! What belongs to the log comes along: batches byte for byte, offsets, aborted transactions. What belongs to the cluster
@@ -26,14 +26,21 @@
 mod build;
 mod epochs;
 mod existing;
+mod moved;
 mod plan;
+mod remarks;
+mod space;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 pub use self::epochs::Survey;
+pub use self::moved::{Moved, moved_before};
 pub use self::plan::plan;
+pub use self::remarks::{Limit, Remark};
+pub use self::space::check_space;
 use super::fs::StorageError;
 use super::names::PartitionDirError;
 use super::node::NodeError;
@@ -67,14 +74,18 @@ pub struct Wish<'a> {
     pub partition: TopicPartition,
     /// The topic's id, where the target's metadata does not say it.
     pub topic_id: Option<Uuid>,
-    /// Go past [`AdoptError::can_be_forced`] refusals.
+    /// Go past [`Refusal::Internal`] and [`Refusal::Replicated`].
     pub force: bool,
+    /// Take the place of a partition that holds records, which gets a `-delete` name.
+    pub replace: bool,
     /// What becomes of open transactions.
     pub open: OpenTransactions,
     /// The time.
     pub now_ms: TimestampMs,
     /// Settings of the broker; those of the topic are taken from the metadata.
     pub config: LogConfig,
+    /// The broker's `server.properties`; empty where it is not known.
+    pub properties: &'a BTreeMap<String, String>,
 }
 
 /// What adopting a partition comes to.
@@ -100,6 +111,8 @@ pub struct AdoptPlan {
     pub ends: Ends,
     /// What a person should know.
     pub remarks: Vec<Remark>,
+    /// What would have been refused, but for an option.
+    pub passed: Vec<Refusal>,
     job: KafkaJob,
     segments: Vec<(Offset, u64)>,
     open: OpenTransactions,
@@ -120,29 +133,47 @@ pub enum Existing {
     Adopted,
 }
 
-/// Something about an adoption that its user should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remark {
-    /// Segments that the topic's retention removes half a minute after the broker's start.
-    Retention {
-        /// How many.
-        segments: usize,
-        /// Of how many.
-        of: usize,
-        /// `retention.ms`.
-        retention_ms: i64,
+/// Why a partition is not adopted unless an option says so.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// An internal topic speaks of groups, transactions and topics of its own cluster ([`Wish::force`]).
+    #[error(
+        "topic '{topic}' is internal to its cluster: what it says of groups, producers and topics is true there only"
+    )]
+    Internal {
+        /// The topic.
+        topic: String,
     },
-    /// Offsets that may never have been replicated where they come from.
-    AboveHighWatermark {
-        /// The high watermark, as it was last noted.
-        high_watermark: Offset,
-        /// The log's end.
-        log_end: Offset,
+    /// It has several replicas: the others have another log, and the leader's counts ([`Wish::force`]).
+    #[error(
+        "partition {partition} has the replicas {replicas:?}: where another one leads, this one truncates its log to the \
+         leader's"
+    )]
+    Replicated {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its replicas.
+        replicas: Vec<i32>,
     },
-    /// Other replicas learn of the producers when they fetch the batches.
-    ProducersReplicated,
-    /// There is no metadata log: nothing was compared with what the cluster knows.
-    NoMetadata,
+    /// The partition that is there holds records ([`Wish::replace`]).
+    #[error("{}: holds records of its own", path.display())]
+    HasRecords {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Transactions are open at the end of the source ([`Wish::open`]).
+    #[error(
+        "{}: {} transaction{} open from offset {first} on; the coordinator is in another cluster, and nothing here ends what it began",
+        source_dir.display(), producers.len(), if producers.len() == 1 { " is" } else { "s are" }
+    )]
+    Open {
+        /// The source.
+        source_dir: PathBuf,
+        /// Whose.
+        producers: Vec<ProducerEntry>,
+        /// First offset of the first.
+        first: Offset,
+    },
 }
 
 /// Why a partition is not adopted. Nothing was changed.
@@ -180,14 +211,9 @@ pub enum AdoptError {
         /// The source.
         path: PathBuf,
     },
-    /// An internal topic speaks of groups, transactions and topics of its own cluster.
-    #[error(
-        "topic '{topic}' is internal to its cluster: what it says of groups, producers and topics is true there only"
-    )]
-    Internal {
-        /// The topic.
-        topic: String,
-    },
+    /// The cluster's metadata is no topic to be taken from one cluster to another.
+    #[error("topic '{}' is internal to its cluster: it is the cluster's metadata", super::metadata_log::TOPIC)]
+    Metadata,
     /// The target's cluster has no such topic.
     #[error("topic '{topic}' is not known to the cluster: {} has no topic of that name", log.display())]
     UnknownTopic {
@@ -234,17 +260,6 @@ pub enum AdoptError {
         /// That log directory.
         path: PathBuf,
     },
-    /// It has several replicas: the others have another log, and the leader's counts.
-    #[error(
-        "partition {partition} has the replicas {replicas:?}: where another one leads, this one truncates its log to the \
-         leader's"
-    )]
-    Replicated {
-        /// The partition.
-        partition: TopicPartition,
-        /// Its replicas.
-        replicas: Vec<i32>,
-    },
     /// The id given is not the one the cluster uses.
     #[error("topic '{topic}' has the id {found} in its cluster, not {asked}")]
     TopicId {
@@ -263,12 +278,6 @@ pub enum AdoptError {
         /// The target.
         log_dir: PathBuf,
     },
-    /// The partition that is there holds records.
-    #[error("{}: holds records of its own", path.display())]
-    HasRecords {
-        /// Its directory.
-        path: PathBuf,
-    },
     /// A broker would not open the source.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -286,18 +295,21 @@ pub enum AdoptError {
         /// The log that is to be.
         path: PathBuf,
     },
-    /// Transactions are open at the end of the source.
-    #[error(
-        "{}: {} transaction{} open from offset {first} on; the coordinator is in another cluster, and nothing here ends what it began",
-        source_dir.display(), producers.len(), if producers.len() == 1 { " is" } else { "s are" }
-    )]
-    Open {
-        /// The source.
-        source_dir: PathBuf,
-        /// Whose.
-        producers: Vec<ProducerEntry>,
-        /// First offset of the first.
-        first: Offset,
+    /// Options that were not given stand in the way: all of them.
+    #[error("{}", all_of(refusals))]
+    Refused {
+        /// Each with its reason.
+        refusals: Vec<Refusal>,
+    },
+    /// There is no room for the copy.
+    #[error("{}: {needed} bytes are to be written, {free} are free", log_dir.display())]
+    NoSpace {
+        /// The target.
+        log_dir: PathBuf,
+        /// Bytes that the copies take.
+        needed: u64,
+        /// Bytes that its file system has left.
+        free: u64,
     },
     /// The result could not be built.
     #[error(transparent)]
@@ -307,11 +319,9 @@ pub enum AdoptError {
     Swap(#[from] SwapError),
 }
 
-impl AdoptError {
-    /// Whether [`Wish::force`] goes past it.
-    pub const fn can_be_forced(&self) -> bool {
-        matches!(self, AdoptError::Internal { .. } | AdoptError::Replicated { .. } | AdoptError::HasRecords { .. })
-    }
+fn all_of(refusals: &[Refusal]) -> String {
+    let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    texts.join("; and ")
 }
 
 fn of_path(path: Option<&Path>) -> String {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::existing::{begins_with, is_empty};
-use super::{AdoptError, AdoptPlan, Existing, OpenTransactions, Remark, Wish, epochs};
-use crate::schema::image::MetadataImage;
+use super::remarks::{Settings, remarks};
+use super::{AdoptError, AdoptPlan, Existing, OpenTransactions, Refusal, Wish, epochs};
 use crate::storage::fs::StorageError;
 use crate::storage::leader_epochs;
 use crate::storage::log_dir::open_partition_dir;
@@ -17,17 +17,17 @@ use crate::storage::producer_state::ProducerEntry;
 use crate::storage::recovery::{self, LoadOptions};
 use crate::storage::restore::as_kafka::KafkaJob;
 use crate::storage::restore::ends_of;
+use crate::storage::swap;
 use crate::storage::writer::LogConfig;
-use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, Uuid};
-
-/// `log.retention.hours`, where nothing else is said.
-const RETENTION_MS: i64 = 7 * 24 * 3_600_000;
+use crate::types::{LeaderEpoch, Offset, Uuid};
 
 /// Plans the adoption that `wish` asks for; `node` is opened on the target and the other log directories of its node.
 ///
 /// Reads the whole source, with every checksum, and writes nothing.
 pub fn plan(wish: &Wish<'_>, node: &Node) -> Result<AdoptPlan, AdoptError> {
-    let (topic_id, epoch) = identity(wish, node)?;
+    let mut refusals = Refusals { wish, passed: Vec::new(), open: Vec::new() };
+    let (topic_id, epoch) = identity(wish, node, &mut refusals)?;
+    let settings = Settings::of(node, &wish.partition.topic, wish.properties);
     let live = wish.log_dir.join(wish.partition.to_string());
     if live.is_dir() && same_place(wish.source, &live) {
         return Err(AdoptError::Same { path: live });
@@ -39,7 +39,7 @@ pub fn plan(wish: &Wish<'_>, node: &Node) -> Result<AdoptPlan, AdoptError> {
         recovery_point: Offset::ZERO,
         log_start: source.checkpoints().log_start.unwrap_or(Offset::ZERO),
         now_ms: wish.now_ms,
-        config: config(wish, node),
+        config: config(wish, &settings),
     };
     let mut plan = recovery::plan(wish.source, &options)?;
     if !plan.losses.is_empty() {
@@ -54,8 +54,18 @@ pub fn plan(wish: &Wish<'_>, node: &Node) -> Result<AdoptPlan, AdoptError> {
     let first = open.iter().map(|producer| producer.current_txn_first_offset).min();
     let (survey, ends) = (epochs::survey(wish.source, &plan.segments, epoch)?, ends_of(&plan));
     let existing = existing(wish, &live, topic_id, &plan.segments)?;
-    if let (Some(first), OpenTransactions::Refuse, true) = (first, wish.open, existing != Existing::Adopted) {
-        return Err(AdoptError::Open { source_dir: wish.source.to_owned(), producers: open, first });
+    if existing == Existing::Records {
+        refusals.add(Refusal::HasRecords { path: live.clone() }, wish.replace);
+    }
+    if let Some(first) = first {
+        let refusal = Refusal::Open { source_dir: wish.source.to_owned(), producers: open.clone(), first };
+        refusals.add(refusal, wish.open != OpenTransactions::Refuse);
+    }
+    if existing != Existing::Adopted {
+        if !refusals.open.is_empty() {
+            return Err(AdoptError::Refused { refusals: refusals.open });
+        }
+        swap::check_place(wish.log_dir, &wish.partition)?;
     }
     let mut planned = AdoptPlan {
         source: wish.source.to_owned(),
@@ -68,24 +78,48 @@ pub fn plan(wish: &Wish<'_>, node: &Node) -> Result<AdoptPlan, AdoptError> {
         survey,
         ends,
         remarks: Vec::new(),
+        passed: refusals.passed,
         segments: plan.segments.clone(),
-        job: KafkaJob::of(plan),
+        job: KafkaJob::of_kafkas(plan),
         open: wish.open,
         now_ms: wish.now_ms,
         config: options.config,
     };
-    planned.remarks = remarks(&planned, &source, wish, node);
+    if !planned.is_done() {
+        planned.remarks = remarks(&planned, &source, wish, node, &settings)?;
+    }
     Ok(planned)
 }
 
+/// What stands in the way as long as no option goes past it. All of it is told at once.
+struct Refusals<'a> {
+    wish: &'a Wish<'a>,
+    passed: Vec<Refusal>,
+    open: Vec<Refusal>,
+}
+
+impl Refusals<'_> {
+    fn add(&mut self, refusal: Refusal, is_passed: bool) {
+        if is_passed { self.passed.push(refusal) } else { self.open.push(refusal) }
+    }
+
+    /// One that [`Wish::force`] goes past.
+    fn add_forcible(&mut self, refusal: Refusal) {
+        self.add(refusal, self.wish.force);
+    }
+}
+
 /// The id the topic has in the target's cluster, and the leader epoch of the partition there, as far as it is known.
-fn identity(wish: &Wish<'_>, node: &Node) -> Result<(Uuid, LeaderEpoch), AdoptError> {
+fn identity(wish: &Wish<'_>, node: &Node, refusals: &mut Refusals<'_>) -> Result<(Uuid, LeaderEpoch), AdoptError> {
     let partition = &wish.partition;
     let target = node.dirs.iter().find(|dir| dir.path == wish.log_dir);
     let meta = target.and_then(|dir| dir.listed.as_ref()).and_then(|listed| listed.meta());
     let Some(meta) = meta else { return Err(AdoptError::NotALogDir { path: wish.log_dir.to_owned() }) };
-    if partition.topic == metadata_log::TOPIC || (partition.is_internal() && !wish.force) {
-        return Err(AdoptError::Internal { topic: partition.topic.clone() });
+    if partition.topic == metadata_log::TOPIC {
+        return Err(AdoptError::Metadata);
+    }
+    if partition.is_internal() {
+        refusals.add_forcible(Refusal::Internal { topic: partition.topic.clone() });
     }
     let elsewhere = node.dirs.iter().filter(|dir| dir.path != wish.log_dir);
     for dir in elsewhere {
@@ -128,8 +162,9 @@ fn identity(wish: &Wish<'_>, node: &Node) -> Result<(Uuid, LeaderEpoch), AdoptEr
         let path = node.dirs.iter().find(|dir| NodeDir::id(dir) == Some(directory)).map(|dir| dir.path.clone());
         return Err(AdoptError::OtherDirectory { partition: partition.clone(), directory, path });
     }
-    if record.replicas.len() > 1 && !wish.force {
-        return Err(AdoptError::Replicated { partition: partition.clone(), replicas: record.replicas.clone() });
+    if record.replicas.len() > 1 {
+        let (partition, replicas) = (partition.clone(), record.replicas.clone());
+        refusals.add_forcible(Refusal::Replicated { partition, replicas });
     }
     Ok((topic.topic_id, LeaderEpoch(record.leader_epoch)))
 }
@@ -150,22 +185,12 @@ fn open_source(dir: &Path) -> Result<Partition, AdoptError> {
     Ok(partition)
 }
 
-fn setting<'a>(image: &'a MetadataImage, topic: &str, name: &str, of_broker: &str) -> Option<&'a str> {
-    let own = image.topic_config(topic).and_then(|config| config.get(name));
-    own.or_else(|| image.broker_config("").and_then(|config| config.get(of_broker))).map(String::as_str)
-}
-
 /// The broker's settings, with those of the topic that decide about its indexes.
-fn config(wish: &Wish<'_>, node: &Node) -> LogConfig {
+fn config(wish: &Wish<'_>, settings: &Settings) -> LogConfig {
     let mut config = wish.config;
-    let Some(cluster) = &node.cluster else { return config };
-    let number = |name: &str, of_broker: &str| -> Option<u32> {
-        setting(&cluster.image, &wish.partition.topic, name, of_broker)?.trim().parse().ok()
-    };
-    config.index_interval_bytes =
-        number("index.interval.bytes", "log.index.interval.bytes").unwrap_or(config.index_interval_bytes);
-    config.segment_index_bytes =
-        number("segment.index.bytes", "log.index.size.max.bytes").unwrap_or(config.segment_index_bytes);
+    let number = |name: &str| settings.number(name).and_then(|(value, _)| u32::try_from(value).ok());
+    config.index_interval_bytes = number("index.interval.bytes").unwrap_or(config.index_interval_bytes);
+    config.segment_index_bytes = number("segment.index.bytes").unwrap_or(config.segment_index_bytes);
     config
 }
 
@@ -187,37 +212,5 @@ fn existing(wish: &Wish<'_>, live: &Path, topic_id: Uuid, segments: &[(Offset, u
     if id.is_some_and(|id| id.topic_id == topic_id) && begins_with(live, wish.source, segments)? {
         return Ok(Existing::Adopted);
     }
-    if wish.force { Ok(Existing::Records) } else { Err(AdoptError::HasRecords { path: live.to_owned() }) }
-}
-
-fn remarks(plan: &AdoptPlan, source: &Partition, wish: &Wish<'_>, node: &Node) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    let image = node.cluster.as_ref().map(|cluster| &cluster.image);
-    let topic = &wish.partition.topic;
-    if image.is_none() {
-        remarks.push(Remark::NoMetadata);
-    }
-    let policy = image.and_then(|image| setting(image, topic, "cleanup.policy", "log.cleanup.policy"));
-    let retention = image.and_then(|image| setting(image, topic, "retention.ms", "log.retention.ms"));
-    let retention_ms = retention.and_then(|text| text.trim().parse().ok()).unwrap_or(RETENTION_MS);
-    if policy.is_none_or(|policy| policy.contains("delete")) && retention_ms >= 0 && image.is_some() {
-        // A segment goes only with all that are before it.
-        let expired = |newest: &&i64| **newest != NO_TIMESTAMP && wish.now_ms.saturating_sub(**newest) > retention_ms;
-        let segments = plan.survey.newest_ms.iter().take_while(expired).count();
-        if segments > 0 {
-            remarks.push(Remark::Retention { segments, of: plan.survey.newest_ms.len(), retention_ms });
-        }
-    }
-    let high_watermark = source.checkpoints().high_watermark.filter(|it| *it < plan.ends.log_end);
-    if let Some(high_watermark) = high_watermark {
-        remarks.push(Remark::AboveHighWatermark { high_watermark, log_end: plan.ends.log_end });
-    }
-    let record = node.topic(topic).and_then(|topic| topic.partitions.get(&wish.partition.partition));
-    let replicated = record.is_some_and(|record| record.replicas.len() > 1);
-    let expiration_ms = wish.config.producer_id_expiration_ms;
-    let remembered = |newest: i64| wish.now_ms.saturating_sub(newest) < expiration_ms;
-    if replicated && plan.survey.newest_producer_ms.is_some_and(remembered) {
-        remarks.push(Remark::ProducersReplicated);
-    }
-    remarks
+    Ok(Existing::Records)
 }

@@ -2,9 +2,12 @@
 //!
 //! Nothing is assumed that POSIX does not promise. Of a file that was not synced any of the writes since its last
 //! sync may be there, or a part of one, or its length without its bytes; of a directory that was not synced any of
-//! the names made, removed and changed. A rename is there or not. A sync of a file says nothing of its name.
+//! the names made, removed and changed. A rename is there or not: from one directory to another it is one transaction of
+//! the file system, and with the sync of one of them what came before it in the other is on disk too. A sync of a file says
+//! nothing of its name.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path};
 
 use super::journal::Op;
@@ -43,6 +46,10 @@ enum Naming {
     Unlink(String, Node),
     Rename(String, String, Node),
     Exchange(String, Node, String, Node),
+    /// Another node under a name: half of an exchange with another directory.
+    Replace(String, Node, Node),
+    /// One half of what is done in two directories at once; both have this number.
+    Half(usize, Box<Naming>),
 }
 
 /// What a loss of power leaves of what was not synced.
@@ -64,14 +71,19 @@ pub enum Keep {
 pub struct Disk {
     files: Vec<FileNode>,
     dirs: Vec<DirNode>,
+    /// Changes so far of two directories at once.
+    halved: usize,
 }
+
+/// Which changes of two directories are there after a loss of power.
+type Halves = RefCell<HashMap<usize, bool>>;
 
 const ROOT: usize = 0;
 
 impl Disk {
     /// Everything below `dir`, all of it synced.
     pub fn of(dir: &Path) -> Disk {
-        let mut disk = Disk { files: Vec::new(), dirs: vec![DirNode::default()] };
+        let mut disk = Disk { files: Vec::new(), dirs: vec![DirNode::default()], halved: 0 };
         disk.take_in(dir, ROOT);
         disk
     }
@@ -156,10 +168,7 @@ impl Disk {
                 if dir == same {
                     self.dirs[dir].change(Naming::Rename(from, to, node));
                 } else {
-                    // Into another directory: two changes here, of which one may be left. File systems with a journal
-                    // keep them together; nothing that matters may hang on it.
-                    self.dirs[dir].change(Naming::Unlink(from, node));
-                    self.dirs[same].change(Naming::Link(to, node));
+                    self.halve((dir, Naming::Unlink(from, node)), (same, Naming::Link(to, node)));
                 }
             }
             Op::Linked { from, to } => {
@@ -169,8 +178,12 @@ impl Disk {
             Op::Exchanged { a, b } => {
                 let (first, second) = (self.node(a), self.node(b));
                 let ((dir, a), (same, b)) = (self.place(a), self.place(b));
-                assert_eq!(dir, same, "{a} and {b} are in one directory");
-                self.dirs[dir].change(Naming::Exchange(a, first, b, second));
+                if dir == same {
+                    self.dirs[dir].change(Naming::Exchange(a, first, b, second));
+                } else {
+                    let (here, there) = (Naming::Replace(a, first, second), Naming::Replace(b, second, first));
+                    self.halve((dir, here), (same, there));
+                }
             }
             Op::Removed(path) => {
                 let node = self.node(path);
@@ -179,9 +192,31 @@ impl Disk {
             }
             Op::SyncedDir(path) => {
                 let Node::Dir(dir) = self.node(path) else { panic!("{} is no directory", path.display()) };
-                let dir = &mut self.dirs[dir];
-                dir.synced = dir.now.clone();
-                dir.since.clear();
+                self.sync_dir(dir, usize::MAX);
+            }
+        }
+    }
+
+    /// Changes two directories at once.
+    fn halve(&mut self, one: (usize, Naming), other: (usize, Naming)) {
+        self.halved += 1;
+        for (dir, naming) in [one, other] {
+            self.dirs[dir].change(Naming::Half(self.halved, Box::new(naming)));
+        }
+    }
+
+    /// Puts the first changes of a directory on disk, and with halves of them what they hang on elsewhere.
+    fn sync_dir(&mut self, dir: usize, count: usize) {
+        let count = count.min(self.dirs[dir].since.len());
+        let synced: Vec<Naming> = self.dirs[dir].since.drain(..count).collect();
+        for naming in synced {
+            naming.apply(&mut self.dirs[dir].synced);
+            let Naming::Half(number, _) = naming else { continue };
+            let is_other = |naming: &Naming| matches!(naming, Naming::Half(other, _) if *other == number);
+            let others = self.dirs.iter().enumerate();
+            let other = others.filter_map(|(at, dir)| Some((at, dir.since.iter().position(is_other)?))).next();
+            if let Some((other, at)) = other {
+                self.sync_dir(other, at + 1);
             }
         }
     }
@@ -193,16 +228,16 @@ impl Disk {
 
     /// Puts what is left after a loss of power into `to`, which is empty.
     pub fn crash(&self, to: &Path, keep: Keep, random: &mut fastrand::Rng) {
-        self.crash_dir(ROOT, to, keep, random);
+        self.crash_dir(ROOT, to, keep, random, &Halves::default());
     }
 
-    fn crash_dir(&self, dir: usize, to: &Path, keep: Keep, random: &mut fastrand::Rng) {
-        for (name, node) in self.dirs[dir].left(keep, random) {
+    fn crash_dir(&self, dir: usize, to: &Path, keep: Keep, random: &mut fastrand::Rng, halves: &Halves) {
+        for (name, node) in self.dirs[dir].left(keep, random, halves) {
             let path = to.join(name);
             match node {
                 Node::Dir(below) => {
                     std::fs::create_dir(&path).unwrap();
-                    self.crash_dir(below, &path, keep, random);
+                    self.crash_dir(below, &path, keep, random, halves);
                 }
                 Node::File(file) => std::fs::write(&path, self.files[file].left(keep, random)).unwrap(),
             }
@@ -216,13 +251,17 @@ impl DirNode {
         self.since.push(naming);
     }
 
-    fn left(&self, keep: Keep, random: &mut fastrand::Rng) -> BTreeMap<String, Node> {
+    fn left(&self, keep: Keep, random: &mut fastrand::Rng, halves: &Halves) -> BTreeMap<String, Node> {
         let mut names = self.synced.clone();
         for naming in &self.since {
-            let kept = match keep {
-                Keep::Nothing | Keep::Bytes => false,
-                Keep::All | Keep::Names => true,
-                Keep::Some(percent) => random.u8(0..100) < percent,
+            let mut by_chance = |percent| random.u8(0..100) < percent;
+            let kept = match (keep, naming) {
+                (Keep::Nothing | Keep::Bytes, _) => false,
+                (Keep::All | Keep::Names, _) => true,
+                (Keep::Some(percent), Naming::Half(number, _)) => {
+                    *halves.borrow_mut().entry(*number).or_insert_with(|| by_chance(percent))
+                }
+                (Keep::Some(percent), _) => by_chance(percent),
             };
             if kept {
                 naming.apply(&mut names);
@@ -255,6 +294,12 @@ impl Naming {
                 }
                 names.insert(to.clone(), *node);
             }
+            Naming::Replace(name, old, new) => {
+                if names.get(name) == Some(old) {
+                    names.insert(name.clone(), *new);
+                }
+            }
+            Naming::Half(_, naming) => naming.apply(names),
         }
     }
 }

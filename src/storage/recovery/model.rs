@@ -218,6 +218,11 @@ impl Model<'_> {
         let min_cleaned = cleaned.filter_map(|(name, _)| state_of(name)).map(|(offset, ..)| offset).min();
         let mut swaps = Vec::new();
         for (name, path) in names {
+            // Kafka takes the offset of every such file.
+            let is_number = name.split('.').next().is_some_and(|digits| digits.parse::<i64>().is_ok());
+            if is(&name, FileState::Cleaned) && !is_number {
+                return Err(LoadError::Name { path });
+            }
             if (is(&name, FileState::Deleted) && !name.ends_with(".checkpoint.deleted"))
                 || is(&name, FileState::Cleaned)
             {
@@ -287,7 +292,8 @@ impl Model<'_> {
                 PartitionFile::Segment(SegmentFileName { offset, kind: SegmentFileKind::Snapshot, .. }) => {
                     self.snapshots.insert(offset, Content::OnDisk(path.clone()));
                 }
-                PartitionFile::NotAnOffset { kind, .. } if kind != SegmentFileKind::Snapshot => {
+                // Of a snapshot too: `ProducerStateManager.listSnapshotFiles` makes a number of what is before the dot.
+                PartitionFile::NotAnOffset { state: FileState::Live, .. } => {
                     return Err(LoadError::Name { path: path.clone() });
                 }
                 _ => {}

@@ -15,17 +15,19 @@ use crate::types::{Offset, Position};
 #[derive(Debug)]
 pub struct KafkaJob {
     plan: Plan,
+    /// Files that no broker wrote come along.
+    with_others: bool,
 }
 
 /// Plans it. Reads only.
 pub fn plan(dir: &Path, options: &LoadOptions) -> Result<KafkaJob, RestoreError> {
-    Ok(KafkaJob { plan: recovery::plan(dir, options)? })
+    Ok(KafkaJob { plan: recovery::plan(dir, options)?, with_others: true })
 }
 
 impl KafkaJob {
-    /// The job that a plan comes to.
-    pub(crate) fn of(plan: Plan) -> KafkaJob {
-        KafkaJob { plan }
+    /// The job that a plan comes to, of the files that a broker wrote ([`is_kafkas`]) and no others.
+    pub(crate) fn of_kafkas(plan: Plan) -> KafkaJob {
+        KafkaJob { plan, with_others: false }
     }
 
     /// Every change of a file, in the order a broker makes it.
@@ -102,7 +104,7 @@ impl KafkaJob {
         }
         let active = self.plan.segments.last().map(|(base, _)| *base);
         for (name, path) in files_of(dir)? {
-            if dropped.contains(&path.as_path()) {
+            if dropped.contains(&path.as_path()) || !(self.with_others || is_kafkas(&name)) {
                 continue;
             }
             let sealed = !cut.contains_key(path.as_path()) && is_sealed_log(&name, active);
@@ -148,6 +150,15 @@ pub(crate) fn files_of(dir: &Path) -> Result<Vec<(std::ffi::OsString, PathBuf)>,
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file of a partition directory is, by its name, one that a broker writes and reads.
+pub(crate) fn is_kafkas(name: &std::ffi::OsStr) -> bool {
+    match PartitionFile::parse(name) {
+        PartitionFile::Segment(file) => file.state != FileState::Deleted,
+        PartitionFile::LeaderEpochs | PartitionFile::PartitionMetadata => true,
+        _ => false,
+    }
 }
 
 fn is_there_already(change: &Change) -> bool {
