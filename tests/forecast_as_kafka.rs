@@ -17,6 +17,7 @@ use logdir::storage::writer::LogConfig;
 use logdir::storage::{checkpoint, partition_metadata};
 use logdir::types::{Offset, TopicPartition, Uuid};
 use serde_json::Value;
+use support::copy::copy;
 use support::kafka_data::Case;
 use support::{compared_all, int, lines, list, text};
 
@@ -33,17 +34,6 @@ fn start(dirs: &[PathBuf], options: &ForecastOptions) -> Forecast {
 fn of<'a>(forecast: &'a Forecast, directory: &str) -> &'a PartitionForecast {
     let named = |partition: &&PartitionForecast| partition.dir.ends_with(directory);
     forecast.partitions.iter().find(named).unwrap_or_else(|| panic!("no {directory}: {:?}", forecast.refusals))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => fs::write(target, fs::read(entry.path()).unwrap()).unwrap(),
-        }
-    }
 }
 
 fn case(prefix: &str) -> Option<Case> {

@@ -6,6 +6,8 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "support/copy.rs"]
+mod copy;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,6 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use broker::{Broker, Kafka};
+use copy::copy;
 use logdir::storage::forecast::{
     self, BrokerSettings, Fate, Forecast, ForecastOptions, Loaded, PartitionForecast, files_after,
 };
@@ -22,18 +25,6 @@ const TOPICS: [(&str, i32); 4] = [("plain", 3), ("txn", 2), ("other", 3), ("wide
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            // Metadata snapshots are read-only.
-            false => fs::write(target, fs::read(entry.path()).unwrap()).unwrap(),
-        }
-    }
 }
 
 /// A broker with two log directories, and copies of them after a kill and after a clean stop.

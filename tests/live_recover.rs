@@ -13,18 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use broker::{Broker, Clients, Kafka};
+use support::copy::copy;
 use support::kafka_data::Case;
 
 /// Their last batch has a checksum that holds and records that no consumer can read: kept, and no use to Kafka.
 const UNREADABLE: [&str; 7] =
     ["codec-7", "codec-mismatch", "count-lie", "count-low", "lz4-bomb", "record-length-lie", "zstd-bomb"];
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
 
 fn logdir(args: &[&str]) -> (Option<i32>, Vec<u8>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logdir"));

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use broker::{Broker, Clients, Kafka};
 use serde_json::Value;
+use support::copy::copy;
 
 const SOURCE_CLUSTER: &str = "YW5vdGhlciBjbHVzdGVyIQ";
 
@@ -41,18 +42,6 @@ fn done(args: &[&str]) -> String {
     let (code, stdout, stderr) = logdir(args);
     assert_eq!(code, 0, "{args:?}: {stdout}{stderr}");
     stdout
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            // Metadata snapshots are read-only.
-            false => fs::write(target, fs::read(entry.path()).unwrap()).unwrap(),
-        }
-    }
 }
 
 /// What Kafka's consumer gets of a topic, a line each.

@@ -15,23 +15,11 @@ use logdir::storage::recovery::LoadOptions;
 use logdir::storage::restore::{Sharing, as_kafka};
 use logdir::storage::swap::{KEPT, Old, Staging};
 use logdir::storage::writer::LogConfig;
+use support::copy::copy;
 use support::kafka_data::Case;
 
 fn case(name: &str) -> Option<Case> {
     Some(Case::open(&support::kafka_data_dir()?.join("cases").join(name)))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn partitions(dir: &Path) -> Vec<(String, PathBuf)> {

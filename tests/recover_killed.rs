@@ -11,24 +11,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use support::copy::copy;
 use support::kafka_data::Case;
 use support::strace::{calls, strace};
 
 const TOPIC: &str = "v-bitflip-body-mid-0";
 const KEPT: &str = ".logdir-kept";
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// The regular files of a directory, those a run in progress keeps for itself apart.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {

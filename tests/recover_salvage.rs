@@ -13,23 +13,11 @@ use logdir::storage::recovery::{self, LoadOptions};
 use logdir::storage::verify::{Depth, Fault, Finding, Grade, Options, log_dir, partition};
 use logdir::storage::writer::LogConfig;
 use logdir::types::Offset;
+use support::copy::copy;
 use support::kafka_data::Case;
 
 fn case() -> Option<Case> {
     Some(Case::open(&support::kafka_data_dir()?.join("cases/09-corrupt")))
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn logdir(args: &[&str]) -> (i32, String, String) {

@@ -19,6 +19,7 @@ use logdir::storage::verify::time_index::TimeIndexCheck;
 use logdir::storage::verify::{Depth, Finding, Grade, IndexResult, Options, Placed, Rebuild};
 use logdir::types::{LeaderEpoch, Offset};
 use serde_json::Value;
+use support::copy::copy;
 use support::kafka_data::{Case, log_dirs_below};
 use support::{compared_all, hex, int, lines, list, text};
 
@@ -398,17 +399,6 @@ fn copied(name: &str, is_clean: bool) -> (tempfile::TempDir, PathBuf) {
         std::fs::remove_file(dir.join(".kafka_cleanshutdown")).unwrap();
     }
     (temp, dir)
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => std::fs::copy(entry.path(), target).map(|_| ()).unwrap(),
-        }
-    }
 }
 
 /// How a file is changed.

@@ -1,5 +1,9 @@
 //! Running the binary with a clean environment, on copies of real directories.
 
+#[path = "../support/copy.rs"]
+mod copying;
+
+pub use self::copying::copy;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -42,18 +46,6 @@ pub fn copied(path: &str) -> (tempfile::TempDir, PathBuf) {
     let to = temp.path().join(from.file_name().unwrap());
     copy(&from, &to);
     (temp, to)
-}
-
-/// Copies a folder.
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 /// Every file below `dir` with its bytes and the time it was changed.
