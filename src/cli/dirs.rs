@@ -6,6 +6,7 @@ use super::Outcome;
 use super::args::GlobalArgs;
 use super::consume::storage_problem;
 use super::ui::{Problem, Ui};
+use crate::storage::cluster_metadata::{self, ClusterMetadata};
 use crate::storage::log_dir::LogDir;
 
 /// The log directories of the options, unless paths are named; refuses both at once.
@@ -48,6 +49,22 @@ pub fn open(paths: &[PathBuf], ui: &mut Ui) -> Opened {
         }
     }
     opened
+}
+
+/// The metadata log that is believed of those in `log_dirs`; what is wrong with them is told.
+pub fn believed_metadata(log_dirs: &[LogDir], ui: &mut Ui) -> (Option<ClusterMetadata>, Outcome) {
+    let choice = cluster_metadata::choose(log_dirs.iter().map(LogDir::dir));
+    let mut outcome = Outcome::Done;
+    for problem in choice.problems {
+        let text = format!("the metadata log: {}", problem.reason.message);
+        let (code, ends) = match problem.is_unreadable {
+            true => ("malformed", Outcome::Failed),
+            false => ("notice", Outcome::Findings),
+        };
+        ui.warning(Problem::new(code, text).path(problem.reason.path));
+        outcome |= ends;
+    }
+    (choice.believed, outcome)
 }
 
 /// Shows what could not be used, and says how the run ends for it.

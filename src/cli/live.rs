@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ui::{Problem, Ui};
-use super::{Command, GlobalArgs, metadata, topics};
+use super::{Command, GlobalArgs, groups, metadata, topics};
 use crate::storage::lock;
 
 /// What a command that only reads was given to read; `None` of a command that writes, or that asks for locks itself.
@@ -16,6 +16,7 @@ fn read_by(command: &Command) -> Option<Vec<PathBuf>> {
         Command::LogDirs(args) => Some(args.paths.clone()),
         Command::Offsets(args) => Some(args.paths.clone()),
         Command::Transactions(_) => Some(Vec::new()),
+        Command::Groups(args) => groups::only_reads(args).then(Vec::new),
         Command::Metadata(args) => Some(metadata::paths(args)),
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),
         Command::Produce(_)

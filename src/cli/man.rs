@@ -169,6 +169,18 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-transactions.sh list, describe, describe-producers, find-hanging; --output kafka gives its text.",
     },
     Page {
+        command: "groups",
+        examples: &[
+            ("logdir groups list -d data", "groups of every kind, their members and what they have committed"),
+            ("logdir groups describe billing -d data", "committed offsets and how far behind they are"),
+            (
+                "logdir groups describe --all-groups -d /mnt/broker1/data,/mnt/broker2/data --json",
+                "of every group of a cluster, over the directories of two brokers",
+            ),
+        ],
+        kafka: "kafka-consumer-groups.sh, kafka-groups.sh; --output kafka gives the text of the former.",
+    },
+    Page {
         command: "topics",
         examples: &[
             ("logdir topics create orders --partitions 3 -d data", "empty partitions, as a broker makes them"),
@@ -275,6 +287,75 @@ pub const PAGES: &[Page] = &[
             ("logdir metadata log -d data --broker 3 --json", "what happened to a broker"),
         ],
         kafka: "kafka-dump-log.sh --cluster-metadata-decoder; logdir dump-segment prints its text.",
+    },
+    Page {
+        command: "groups list",
+        examples: &[
+            ("logdir groups list -d data", "groups with their type, state, members and committed offsets"),
+            ("logdir groups list -d data --type consumer,share --state stable", "some of them"),
+            ("logdir groups list -d data --state --type --output kafka", "the text of kafka-consumer-groups.sh"),
+        ],
+        kafka: "kafka-consumer-groups.sh --list, with the same --state and --type.",
+    },
+    Page {
+        command: "groups describe",
+        examples: &[
+            ("logdir groups describe billing -d data", "committed offsets, ends of logs, lag, metadata"),
+            ("logdir groups describe billing -d data --members", "members and what they are assigned"),
+            ("logdir groups describe --all-groups -d data -v --output kafka", "the text of kafka-consumer-groups.sh"),
+        ],
+        kafka: "kafka-consumer-groups.sh --describe, with the same --offsets, --members, --state and --verbose.",
+    },
+    Page {
+        command: "groups reset-offsets",
+        examples: &[
+            (
+                "logdir groups reset-offsets billing -t orders --to-datetime 2026-11-22T10:00:00 -d data",
+                "what going back to a moment would come to",
+            ),
+            (
+                "logdir groups reset-offsets billing --all-topics --to-earliest --execute -d data",
+                "read everything again",
+            ),
+            (
+                "logdir groups reset-offsets billing --all-topics --to-current --export -d old | logdir groups reset-offsets billing --from-file - --execute -d new",
+                "carry a group over to another cluster's directory",
+            ),
+        ],
+        kafka: "kafka-consumer-groups.sh --reset-offsets, with its options and its CSV.",
+    },
+    Page {
+        command: "groups assign",
+        examples: &[
+            (
+                "logdir groups assign -t orders=10 --members 3 --assignor range",
+                "who gets what of a topic that is made up",
+            ),
+            ("logdir groups assign billing --add 1 -d data", "what moves when one more consumer joins a group"),
+            (
+                "logdir groups assign billing --assignor cooperative-sticky -d data --json",
+                "the same group under another assignor",
+            ),
+        ],
+        kafka: "None: an assignor runs in a consumer or a broker only.",
+    },
+    Page {
+        command: "groups delete",
+        examples: &[
+            ("logdir groups delete billing -d data", "what would be deleted"),
+            ("logdir groups delete billing audit --execute -d data", "groups with all they have committed"),
+            ("logdir groups delete billing --force --execute -d data", "a group whose members are gone and never left"),
+        ],
+        kafka: "kafka-consumer-groups.sh --delete.",
+    },
+    Page {
+        command: "groups delete-offsets",
+        examples: &[
+            ("logdir groups delete-offsets billing -t orders -d data", "what would be deleted"),
+            ("logdir groups delete-offsets billing -t orders -p 0-2 --execute -d data", "of some partitions"),
+            ("logdir groups delete-offsets billing -t re:^tmp --execute -d data", "of all topics that match"),
+        ],
+        kafka: "kafka-consumer-groups.sh --delete-offsets.",
     },
     Page {
         command: "transactions list",

@@ -11,6 +11,7 @@ pub mod dirs;
 pub mod dump;
 pub mod dump_segment;
 pub mod filter;
+pub mod groups;
 pub mod input;
 pub mod json_row;
 pub mod kafka_table;
@@ -26,6 +27,7 @@ pub mod produce;
 pub mod range;
 pub mod record_format;
 pub mod recover;
+mod session;
 pub mod size;
 pub mod table;
 pub mod topics;
@@ -92,6 +94,7 @@ pub enum Command {
     LogDirs(Box<log_dirs::LogDirsArgs>),
     Offsets(offsets::OffsetsArgs),
     Topics(topics::TopicsArgs),
+    Groups(groups::GroupsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -144,6 +147,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::LogDirs(args) => log_dirs::run(args, global, ui),
         Command::Offsets(args) => offsets::run(args, global, ui),
         Command::Topics(args) => topics::run(args, global, ui),
+        Command::Groups(args) => groups::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -1,7 +1,9 @@
 //! Consumer groups: what Kafka decides about them, decided again without a broker or a consumer.
 //!
-//! - [`assignor`]: which member gets which partitions.
+//! - [`assignor`]: which member gets which partitions;
+//! - [`reset`]: where a group is to go on reading.
 //!
 //! Pure: members and topics in, decisions out.
 
 pub mod assignor;
+pub mod reset;

@@ -4,6 +4,7 @@
 
 mod consume;
 mod dump_segment;
+mod groups;
 mod log_dirs;
 mod manners;
 mod memory;

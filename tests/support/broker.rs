@@ -70,6 +70,14 @@ impl Kafka {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What a command-line tool of Kafka prints, stdout and stderr together.
+    pub fn tool(&self, class: &str, args: &[&str]) -> String {
+        let mut java = self.java(&self.jars());
+        let output =
+            java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=off", class]).args(args).output().expect("java runs");
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+
     fn java(&self, class_path: &OsString) -> Command {
         let mut command = Command::new("java");
         command.args(JVM).arg("-cp").arg(class_path).stdin(Stdio::null());

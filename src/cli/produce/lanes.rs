@@ -18,6 +18,7 @@ use crate::cli::consume::select::storage_problem;
 use crate::cli::consume::stream::context_of;
 use crate::cli::input::InputRecord;
 use crate::cli::record_format::{Formatter, RecordFormat, Row};
+use crate::cli::session::{session_problem, tell};
 use crate::cli::topics::problem::create_problem;
 use crate::cli::topics::say_made;
 use crate::cli::ui::{Problem, Ui};
@@ -25,9 +26,9 @@ use crate::partitioner::Partitioner;
 use crate::storage::create::TopicPlan;
 use crate::storage::fs;
 use crate::storage::producer_states::ProducerRefusal;
-use crate::storage::recovery::{self, LoadOptions, Loss};
+use crate::storage::recovery::{self, LoadOptions};
 use crate::storage::writer::log::{Appended, Refusal};
-use crate::storage::writer::session::{Event, SessionError};
+use crate::storage::writer::session::SessionError;
 use crate::storage::writer::{AppendSession, LogConfig, SessionOptions};
 use crate::types::{Codec, LeaderEpoch, Offset, ProducerId, TimestampMs, TimestampType, TopicPartition};
 
@@ -722,57 +723,6 @@ fn print_stored(
     let Ok(records) = frame.records(decompressor) else { return };
     for record in records.map_while(Result::ok) {
         formatter.write(Row { batch: &context, record: &record }, lines);
-    }
-}
-
-/// Tells what opening or closing a log did.
-fn tell(event: &Event, ui: &mut Ui) {
-    match event {
-        Event::Recovered { dir, segments, changes } => {
-            let plural = if *segments == 1 { "segment" } else { "segments" };
-            ui.note(&format!("{}: recovered {segments} {plural} after an unclean shutdown", dir.display()));
-            for change in changes {
-                ui.detail(&format!("{}: {change}", dir.display()));
-            }
-        }
-        Event::Lost { losses, .. } => {
-            for loss in losses {
-                let text = loss.to_string().replace("would go", "are gone");
-                ui.warning(Problem::new("lost", text));
-            }
-        }
-        Event::MarkedCleanButIsNot { dir } => ui.warning(
-            Problem::new("notice", "the log directory says that it was shut down cleanly, this log was not").path(dir),
-        ),
-    }
-}
-
-/// Why a session or a partition cannot be opened, as a person is told of it.
-pub fn session_problem(error: &SessionError) -> Problem {
-    use crate::storage::lock::LockError;
-    match error {
-        SessionError::Lock(LockError::Held { .. }) => Problem::new("locked", error.to_string())
-            .outcome(Outcome::Refused)
-            .hint("stop it first; reading commands work meanwhile"),
-        SessionError::Lock(LockError::Storage(error)) | SessionError::Storage(error) => storage_problem(error),
-        SessionError::Load(_) => Problem::new("malformed", error.to_string())
-            .outcome(Outcome::Failed)
-            .hint("look at it with: logdir dump-segment FILE"),
-        SessionError::WouldLose { losses, .. } => {
-            let at = losses.iter().find_map(|loss| match loss {
-                Loss::Cut { log, next_offset, .. } => Some((log, next_offset)),
-                Loss::Segment { .. } => None,
-            });
-            let problem = Problem::new("would_lose", error.to_string()).outcome(Outcome::Refused);
-            problem.hint(match at {
-                Some((log, next)) => format!(
-                    "everything below offset {next} is sound; save what follows with: logdir consume {} -o {next}: --on-corrupt skip --json, then cut with --allow-truncate",
-                    log.parent().unwrap_or(log).display()
-                ),
-                None => "cut it with --allow-truncate".to_owned(),
-            })
-        }
-        SessionError::NoPartition { .. } => Problem::new("not_found", error.to_string()).outcome(Outcome::Failed),
     }
 }
 

@@ -15,7 +15,6 @@ use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::CoordinatorTopic;
 use crate::storage::active_producers::{Extent, active_producers, extents};
-use crate::storage::cluster_metadata;
 use crate::storage::coordinator::transactions::{OpenTransaction, TransactionCoordinator, Verdict};
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
@@ -150,17 +149,9 @@ impl Books {
         }
         let in_transactions = self.coordinator.ids().flat_map(|(_, known)| &known.state.partitions);
         self.topics.extend(in_transactions.map(|partition| partition.topic.clone()));
-        let choice = cluster_metadata::choose(self.log_dirs.iter().map(LogDir::dir));
-        for problem in choice.problems {
-            let text = format!("the metadata log: {}", problem.reason.message);
-            let (code, outcome) = match problem.is_unreadable {
-                true => ("malformed", Outcome::Failed),
-                false => ("notice", Outcome::Findings),
-            };
-            ui.warning(Problem::new(code, text).path(problem.reason.path));
-            self.outcome |= outcome;
-        }
-        let Some(believed) = choice.believed else { return };
+        let (believed, told) = dirs::believed_metadata(&self.log_dirs, ui);
+        self.outcome |= told;
+        let Some(believed) = believed else { return };
         self.topics.extend(believed.image.topics().map(|topic| topic.name.clone()));
         // What stood behind damage may have been more partitions, or other leaders.
         let Some(known) = believed.image.topic_named(topic).filter(|_| !believed.is_damaged) else { return };

@@ -3,12 +3,18 @@
 //! A coordinator's state is the last value of each key. Records of a transaction (offsets that a producer commits) count
 //! from its commit marker on, and never when it is aborted (`CoordinatorLoaderImpl` of Kafka 4.3).
 //!
+//! - [`group_log`]: writing there.
+//! - [`groups`]: what `__consumer_offsets` says of groups and of the offsets they have committed.
+//! - [`last_values`]: the last value of each key of a partition.
 //! - [`transactions`]: what `__transaction_state` says of each transactional id, and what that means for transactions
 //!   that are open in partitions.
 
+pub mod group_log;
+pub mod groups;
+pub mod last_values;
 pub mod transactions;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::fs::StorageError;
@@ -37,12 +43,23 @@ pub struct Applied<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// A record whose transaction is not over.
-struct Held {
-    offset: Offset,
-    timestamp_ms: TimestampMs,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
+/// What a coordinator meets when it reads a partition of its topic.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A record.
+    Record {
+        /// It.
+        record: Applied<'a>,
+        /// The producer in whose transaction it stands; it counts when that is committed.
+        transaction: Option<ProducerId>,
+    },
+    /// A marker: the producer's transaction is over.
+    End {
+        /// Whose.
+        producer: ProducerId,
+        /// Committed, not aborted.
+        is_commit: bool,
+    },
 }
 
 /// The partitions of a coordinator's topic in `log_dirs`, by number; of several replicas see [`replicas`]. Those that
@@ -56,20 +73,19 @@ pub fn partitions(
     found.into_iter().map(|(partition, chosen)| (partition.partition, chosen.partition)).collect()
 }
 
-/// Visits every record of `partition` that counts, in the order in which it takes effect.
+/// Visits every record and marker of `partition` from its log start on, in their order.
 ///
 /// What cannot be read is passed over, with a word in `remarks`: a broker would fail to load the partition there. Answers
 /// whether every record was read.
 pub fn replay(
     partition: &Partition,
     remarks: &mut Remarks,
-    visit: &mut dyn FnMut(Applied<'_>),
+    visit: &mut dyn FnMut(Event<'_>),
 ) -> Result<bool, StorageError> {
     let mut is_whole = true;
     let mut reader = LogReader::new(partition, Depth::Crc, MAX_BATCH_BYTES as u64);
     reader.seek(partition.log_start())?;
     let mut decompressor = Decompressor::default();
-    let mut held: HashMap<ProducerId, Vec<Held>> = HashMap::new();
     let log_of = |segment: usize| partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
     loop {
         match reader.next()? {
@@ -80,7 +96,7 @@ pub fn replay(
                 remarks.damages.add_scanned(log_of(segment), &damage);
             }
             ReadStep::Entry { segment, entry } => {
-                if let Err(reason) = apply(&entry.frame, partition.log_start(), &mut decompressor, &mut held, visit) {
+                if let Err(reason) = visit_batch(&entry.frame, partition.log_start(), &mut decompressor, visit) {
                     is_whole = false;
                     let (log, next) = (log_of(segment).to_owned(), Some(entry.frame.last_offset().next()));
                     remarks.damages.add(LogDamage { log, position: entry.position, reason, next });
@@ -92,30 +108,23 @@ pub fn replay(
     Ok(is_whole)
 }
 
-fn apply(
+fn visit_batch(
     frame: &Frame<'_>,
     log_start: Offset,
     decompressor: &mut Decompressor,
-    held: &mut HashMap<ProducerId, Vec<Held>>,
-    visit: &mut dyn FnMut(Applied<'_>),
+    visit: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), crate::batch::PayloadError> {
-    let producer_id = frame.producer_id();
+    let producer = frame.producer_id();
+    let transaction = frame.is_transactional().then_some(producer);
     let mut each = |record: &RecordRef<'_>| {
         if frame.is_control() {
-            let ended = held.remove(&producer_id).unwrap_or_default();
-            if record.key.and_then(ControlType::of_key) == Some(ControlType::Commit) {
-                for Held { offset, timestamp_ms, key, value } in ended {
-                    visit(Applied { offset, timestamp_ms, key: key.as_deref(), value: value.as_deref() });
-                }
+            let ends = record.key.and_then(ControlType::of_key);
+            if matches!(ends, Some(ControlType::Commit | ControlType::Abort)) {
+                visit(Event::End { producer, is_commit: ends == Some(ControlType::Commit) });
             }
-        } else if record.offset < log_start {
-        } else if frame.is_transactional() {
-            let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-            let held_record = Held { offset: record.offset, timestamp_ms: record.timestamp_ms, key, value };
-            held.entry(producer_id).or_default().push(held_record);
-        } else {
+        } else if record.offset >= log_start {
             let RecordRef { offset, timestamp_ms, key, value, .. } = *record;
-            visit(Applied { offset, timestamp_ms, key, value });
+            visit(Event::Record { record: Applied { offset, timestamp_ms, key, value }, transaction });
         }
         ControlFlow::<()>::Continue(())
     };

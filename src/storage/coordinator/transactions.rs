@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Applied, partitions, replay};
+use super::{Applied, Event, partitions, replay};
 use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::transaction::{TransactionState, TransactionStatus};
 use crate::schema::coordinator::{self, CoordinatorTopic, CoordinatorValue};
@@ -132,7 +132,8 @@ impl TransactionCoordinator {
         for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, &mut remarks.failures) {
             coordinator.partitions.insert(number);
             let mut said = Vec::new();
-            let read = replay(&partition, remarks, &mut |record| {
+            let read = replay(&partition, remarks, &mut |event| {
+                let Event::Record { record, .. } = event else { return };
                 if let Err(error) = coordinator.apply(number, record) {
                     said.push(Notice::new(partition.dir(), format!("record at offset {}: {error}", record.offset)));
                 }

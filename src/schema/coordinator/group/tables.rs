@@ -1,16 +1,14 @@
-//! Records of `__consumer_offsets`: committed offsets, and the groups of every protocol (`GroupCoordinatorRecordSerde`).
-//!
-//! Keys name a group and what belongs to it; the last value of a key counts, and no value removes it. Subscription
-//! and assignment of a classic group's members are bytes of their own, see [`crate::schema::consumer_protocol`].
+//! The record types as tables, made from Kafka's message definitions.
 
-use super::RecordType;
+use crate::schema::coordinator::RecordType;
 use crate::schema::message::{Default, Field, Kind, Message};
 
 const ARRAY_I16: Kind = Kind::Array(&Kind::I16);
 const ARRAY_I32: Kind = Kind::Array(&Kind::I32);
 const ARRAY_STRING: Kind = Kind::Array(&Kind::String);
 
-const GROUP_METADATA_VALUE_MEMBER_METADATA: &[Field] = &[
+/// Fields of a member in a classic group's record.
+pub(super) const GROUP_METADATA_VALUE_MEMBER_METADATA: &[Field] = &[
     Field::new("memberId", Kind::String),
     Field::new("groupInstanceId", Kind::String).since(3).nullable(3).or(Default::Null),
     Field::new("clientId", Kind::String),

@@ -1,0 +1,56 @@
+//! `logdir groups`: groups and what they have committed, from `__consumer_offsets`.
+
+mod assign;
+mod books;
+mod delete;
+mod describe;
+mod kafka;
+mod list;
+mod reset;
+mod write;
+
+use super::args::GlobalArgs;
+use super::ui::Ui;
+use super::{Outcome, man};
+
+/// Consumer groups: which there are, their members, committed offsets and lag
+///
+/// Reads __consumer_offsets as a broker's coordinator loads it: classic, KIP-848, share and streams groups, with what open
+/// transactions are about to commit. With many brokers' directories, name them all with -d: of replicas the one that
+/// reaches furthest is read.
+#[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("groups"))]
+pub struct GroupsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do with groups.
+#[expect(missing_docs, reason = "a comment here would replace the help that stands at the arguments")]
+#[derive(clap::Subcommand, Debug)]
+pub enum Verb {
+    List(list::ListArgs),
+    Describe(describe::DescribeArgs),
+    ResetOffsets(Box<reset::ResetArgs>),
+    Delete(delete::DeleteArgs),
+    Assign(assign::AssignArgs),
+    DeleteOffsets(delete::DeleteOffsetsArgs),
+}
+
+/// Whether the verb changes nothing.
+pub(in crate::cli) const fn only_reads(args: &GroupsArgs) -> bool {
+    matches!(args.verb, Verb::List(_) | Verb::Describe(_) | Verb::Assign(_))
+}
+
+/// Does it.
+pub fn run(args: &GroupsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    match &args.verb {
+        Verb::List(args) => list::run(args, global, ui),
+        Verb::Describe(args) => describe::run(args, global, ui),
+        Verb::ResetOffsets(args) => reset::run(args, global, ui),
+        Verb::Assign(args) => assign::run(args, global, ui),
+        Verb::Delete(args) => delete::run(args, global, ui),
+        Verb::DeleteOffsets(args) => delete::run_offsets(args, global, ui),
+    }
+}

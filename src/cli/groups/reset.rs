@@ -1,0 +1,446 @@
+//! `groups reset-offsets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::books::Books;
+use super::kafka;
+use super::write::{check_whole, file_problem, why_not, write};
+use crate::batch::compression::MAX_BATCH_BYTES;
+use crate::cli::args::{GlobalArgs, OutputFormat, now_ms};
+use crate::cli::consume::select::{storage_problem, topic_not_found};
+use crate::cli::json_row::JsonRow;
+use crate::cli::message::show_remarks;
+use crate::cli::range::{self, Partitions};
+use crate::cli::table::{Column, Listing, ListingStyle};
+use crate::cli::ui::{Pipe, Problem, Ui};
+use crate::cli::{Outcome, man};
+use crate::group::reset::{Moved, NewOffset, Place, Reset};
+use crate::schema::coordinator::group::CommittedOffset;
+use crate::storage::coordinator::group_log::Change;
+use crate::storage::list_offsets::{Isolation, ListOffsets, OffsetSpec};
+use crate::storage::names::DirKind;
+use crate::storage::remarks::Remarks;
+use crate::storage::replicas;
+use crate::types::{Offset, TimestampMs, TopicPartition};
+
+/// Set where groups go on reading; says what it would do, and does it with --execute
+///
+/// A group that has members is left alone, as by a broker, unless --force says that they are gone. Offsets beyond the log are
+/// set to its nearest end.
+#[derive(clap::Args, Debug)]
+#[command(before_long_help = man::examples("groups reset-offsets"))]
+#[command(group = clap::ArgGroup::new("where").required(true))]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct ResetArgs {
+    /// Groups; one that is not there is made
+    #[arg(value_name = "GROUP", required_unless_present_any = ["all_groups", "group"], conflicts_with = "all_groups")]
+    groups: Vec<String>,
+    /// The same, as kafka-consumer-groups.sh has it (repeatable)
+    #[arg(long, value_name = "GROUP", conflicts_with = "all_groups")]
+    group: Vec<String>,
+    /// Every group that has no members
+    #[arg(long)]
+    all_groups: bool,
+    /// A topic, or some of its partitions: orders, orders:0,2 (repeatable)
+    #[arg(short, long, value_name = "TOPIC[:N,N]", value_parser = TopicPartitions::parse, group = "what")]
+    topic: Vec<TopicPartitions>,
+    /// Every partition that a group has committed an offset for
+    #[arg(long, group = "what")]
+    all_topics: bool,
+    /// To the first offset
+    #[arg(long, group = "where", help_heading = "Where")]
+    to_earliest: bool,
+    /// To the log end
+    #[arg(long, group = "where", help_heading = "Where")]
+    to_latest: bool,
+    /// Where they are; to the log end where nothing was committed
+    #[arg(long, group = "where", help_heading = "Where")]
+    to_current: bool,
+    /// To this offset
+    #[arg(long, value_name = "N", group = "where", allow_negative_numbers = true, help_heading = "Where")]
+    to_offset: Option<i64>,
+    /// So many records further, or back
+    #[arg(long, value_name = "N", group = "where", allow_negative_numbers = true, help_heading = "Where")]
+    shift_by: Option<i64>,
+    /// To the first record of this moment or later: 2026-11-22T10:00:00.000, RFC 3339, 13 digits
+    #[arg(long, value_name = "T", group = "where", value_parser = moment, help_heading = "Where")]
+    to_datetime: Option<TimestampMs>,
+    /// To the first record that is no older: PT1H30M, P1D, 90m
+    #[arg(long, value_name = "DURATION", group = "where", value_parser = ago, help_heading = "Where")]
+    by_duration: Option<TimestampMs>,
+    /// To what a CSV file says: topic,partition,offset or group,topic,partition,offset; - for stdin
+    #[arg(long, value_name = "FILE", groups = ["where", "what"], conflicts_with_all = ["topic", "all_topics"], help_heading = "Where")]
+    from_file: Option<PathBuf>,
+    /// Write it
+    #[arg(long)]
+    execute: bool,
+    /// Only say what would be written (the default)
+    #[arg(short = 'n', long, conflicts_with = "execute")]
+    dry_run: bool,
+    /// Print the new offsets as the CSV that --from-file reads
+    #[arg(long)]
+    export: bool,
+    /// Groups that have members too: those are gone
+    #[arg(long)]
+    force: bool,
+    /// Leave the head off tables
+    #[arg(long, hide_short_help = true)]
+    no_header: bool,
+}
+
+/// One `-t`.
+#[derive(Debug, Clone)]
+struct TopicPartitions {
+    topic: String,
+    partitions: Option<Partitions>,
+}
+
+impl TopicPartitions {
+    fn parse(text: &str) -> Result<TopicPartitions, String> {
+        let (topic, partitions) = match text.split_once(':') {
+            Some((topic, list)) => (topic, Some(Partitions::parse(list).map_err(|error| error.to_string())?)),
+            None => (text, None),
+        };
+        if topic.is_empty() {
+            return Err("a topic is missing in front of the colon".to_owned());
+        }
+        Ok(TopicPartitions { topic: topic.to_owned(), partitions })
+    }
+
+    fn holds(&self, partition: &TopicPartition) -> bool {
+        self.topic == partition.topic
+            && self.partitions.as_ref().is_none_or(|wanted| wanted.contains(partition.partition))
+    }
+}
+
+fn moment(text: &str) -> Result<TimestampMs, range::RangeError> {
+    range::parse_time(text, now_ms())
+}
+
+/// A moment so long ago: Java's `Duration.parse` counts a day as 24 hours.
+fn ago(text: &str) -> Result<TimestampMs, String> {
+    if let Ok(moment) = range::parse_time(&format!("-{text}"), now_ms()) {
+        return Ok(moment);
+    }
+    let bad = || format!("'{text}' is no duration such as PT1H30M, P1D or 90m");
+    let span: jiff::Span = text.parse().map_err(|_| bad())?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
+    i64::try_from(length.as_millis()).ok().and_then(|ms| now_ms().checked_sub(ms)).ok_or_else(bad)
+}
+
+/// Where one group goes in one partition.
+struct Row<'b> {
+    group: &'b str,
+    partition: TopicPartition,
+    committed: Option<Offset>,
+    new: NewOffset,
+    log_end: Offset,
+}
+
+const COLUMNS: &[Column] = &[
+    Column::left("GROUP", 16),
+    Column::left("TOPIC", 16),
+    Column::right("PARTITION", 9),
+    Column::right("CURRENT-OFFSET", 14),
+    Column::right("NEW-OFFSET", 14),
+    Column::right("NEW-LAG", 8),
+    Column::left("NOTE", 0),
+];
+
+/// Says where groups go, and with --execute writes it.
+pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let books = Books::open(global, ui)?;
+    let mut outcome = books.outcome();
+    let file = args.from_file.as_ref().map(|path| read_plan(path)).transpose()?;
+    let mut groups: Vec<&str> = args.groups.iter().chain(&args.group).map(String::as_str).collect();
+    if args.all_groups {
+        groups.extend(
+            books.coordinator.groups().iter().filter(|(_, group)| group.members() == 0).map(|(id, _)| id.as_str()),
+        );
+    }
+    groups.sort_unstable();
+    groups.dedup();
+    check_whole(&books, &groups)?;
+    for id in &groups {
+        if let Some(problem) = books.coordinator.group(id).and_then(|group| why_not(id, group, args.force)) {
+            return Err(problem.into());
+        }
+    }
+    let wanted = wanted(args, &books, &groups, file.as_deref())?;
+    let (places, told) = places(args, &books, &wanted, ui)?;
+    outcome |= told;
+    let mut rows = Vec::new();
+    for (group, partition, asked) in wanted {
+        let Some(place) = places.get(&partition) else {
+            let text = format!("partition {partition} is not in these directories");
+            return Err(Problem::new("not_found", text).hint("name the directories that hold it with -d").into());
+        };
+        let known = books.coordinator.group(group).and_then(|group| group.offsets.get(&partition));
+        let place = Place { committed: known.map(|known| known.committed.offset), ..*place };
+        let reset = asked.unwrap_or_else(|| args.reset());
+        let new =
+            reset.apply(&place).map_err(|error| Problem::new("refused", format!("{group}, {partition}: {error}")))?;
+        rows.push(Row { group, partition, committed: place.committed, new, log_end: place.log_end });
+    }
+    if args.execute {
+        write(&books, &changes(&rows, &groups), ui)?;
+    }
+    print(args, &rows, global, ui)?;
+    match (args.execute, rows.len()) {
+        (true, count) => ui.note(&format!("{count} offsets committed")),
+        (false, _) => ui.note("nothing written; run again with --execute"),
+    }
+    Ok(outcome)
+}
+
+impl ResetArgs {
+    fn reset(&self) -> Reset {
+        if self.to_earliest {
+            Reset::Earliest
+        } else if self.to_latest {
+            Reset::Latest
+        } else if let Some(offset) = self.to_offset {
+            Reset::To(Offset::new(offset))
+        } else if let Some(by) = self.shift_by {
+            Reset::Shift(by)
+        } else if self.to_datetime.or(self.by_duration).is_some() {
+            Reset::Time
+        } else {
+            Reset::Current
+        }
+    }
+}
+
+type Wanted<'b> = Vec<(&'b str, TopicPartition, Option<Reset>)>;
+
+/// Which offsets are set: of which group, where, and to what if a file says so.
+fn wanted<'b>(
+    args: &ResetArgs,
+    books: &'b Books,
+    groups: &[&'b str],
+    file: Option<&[Planned]>,
+) -> anyhow::Result<Wanted<'b>> {
+    let mut wanted = Vec::new();
+    if let Some(file) = file {
+        for row in file {
+            // A file without groups is of all that are named.
+            let of: Vec<&&str> =
+                groups.iter().filter(|id| row.group.as_ref().is_none_or(|group| group == **id)).collect();
+            wanted.extend(of.into_iter().map(|id| (*id, row.partition.clone(), Some(Reset::To(row.offset)))));
+        }
+        if wanted.is_empty() {
+            return Err(Problem::new("not_found", "the file says nothing of these groups").into());
+        }
+        return Ok(wanted);
+    }
+    let all: BTreeSet<TopicPartition> = all_partitions(books);
+    let topics: BTreeSet<&str> = all.iter().map(|partition| partition.topic.as_str()).collect();
+    for topic in &args.topic {
+        if !topics.contains(topic.topic.as_str()) {
+            return Err(topic_not_found(&topic.topic, &topics, &books.paths).into());
+        }
+        if !all.iter().any(|partition| topic.holds(partition)) {
+            let text = format!("topic '{}' has none of these partitions here", topic.topic);
+            return Err(Problem::new("not_found", text).into());
+        }
+    }
+    for id in groups {
+        let committed = books.coordinator.group(id).into_iter().flat_map(|group| group.offsets.keys());
+        let partitions: BTreeSet<TopicPartition> = match args.all_topics {
+            true => committed.cloned().collect(),
+            false => {
+                let is_named = |partition: &&TopicPartition| args.topic.iter().any(|topic| topic.holds(partition));
+                all.iter().filter(is_named).cloned().collect()
+            }
+        };
+        wanted.extend(partitions.into_iter().map(|partition| (*id, partition, None)));
+    }
+    if wanted.is_empty() {
+        return Err(Problem::new("not_found", "these groups have committed nothing")
+            .hint("name topics with -t")
+            .into());
+    }
+    Ok(wanted)
+}
+
+fn all_partitions(books: &Books) -> BTreeSet<TopicPartition> {
+    let each = |log_dir: &crate::storage::log_dir::LogDir| {
+        let live = log_dir.partitions().filter(|(name, _)| name.kind == DirKind::Live);
+        live.map(|(name, _)| name.topic_partition.clone()).collect::<Vec<_>>()
+    };
+    books.log_dirs.iter().flat_map(each).collect()
+}
+
+/// Where the logs begin and end, and for a moment the offset of it.
+fn places(
+    args: &ResetArgs,
+    books: &Books,
+    wanted: &Wanted<'_>,
+    ui: &mut Ui,
+) -> anyhow::Result<(BTreeMap<TopicPartition, Place>, Outcome)> {
+    let names: BTreeSet<&TopicPartition> = wanted.iter().map(|(_, partition, _)| partition).collect();
+    let mut remarks = Remarks::default();
+    let found = replicas::furthest(&books.log_dirs, &|partition| names.contains(partition), &mut remarks.failures);
+    let moment = args.to_datetime.or(args.by_duration);
+    let mut places = BTreeMap::new();
+    for (partition, chosen) in found {
+        let mut offsets = ListOffsets::new(&chosen.partition, MAX_BATCH_BYTES);
+        let log_end = offsets.log_end().map_err(|error| storage_problem(&error))?;
+        let at_time = match moment {
+            Some(ms) => offsets.answer(OffsetSpec::Timestamp(ms), Isolation::ReadUncommitted),
+            None => Ok(None),
+        };
+        let at_time = at_time.map_err(|error| storage_problem(&error))?.map(|found| found.offset);
+        remarks.merge(offsets.take_remarks());
+        places.insert(partition, Place { log_start: chosen.partition.log_start(), log_end, committed: None, at_time });
+    }
+    Ok((places, show_remarks(remarks, ui)))
+}
+
+fn changes<'b>(rows: &[Row<'b>], groups: &[&'b str]) -> Vec<(&'b str, Vec<Change>)> {
+    let of = |id: &str| {
+        let rows = rows.iter().filter(|row| row.group == id);
+        rows.map(|row| {
+            // As AdminClient.alterConsumerGroupOffsets has it: no epoch, no metadata.
+            let offset = CommittedOffset {
+                offset: row.new.offset,
+                leader_epoch: None,
+                metadata: String::new(),
+                commit_ms: now_ms(),
+                expire_ms: None,
+                topic_id: None,
+            };
+            Change::Commit(row.partition.clone(), offset)
+        })
+        .collect()
+    };
+    groups.iter().map(|id| (*id, of(id))).collect()
+}
+
+fn note(row: &Row<'_>) -> String {
+    match row.new.moved {
+        None => "-".to_owned(),
+        Some(Moved::AboveEnd(asked)) => format!("{asked} is above the log end"),
+        Some(Moved::BelowStart(asked)) => format!("{asked} is below the log start"),
+        Some(Moved::NothingSoLate) => "no record so late".to_owned(),
+    }
+}
+
+fn print(args: &ResetArgs, rows: &[Row<'_>], global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<()> {
+    if args.export {
+        let with_group = args.groups.len() + args.group.len() != 1;
+        for row in rows {
+            let group = if with_group { format!("{},", kafka::csv_cell(row.group)) } else { String::new() };
+            let line = format!("{group}{},{},{}\n", row.partition.topic, row.partition.partition, row.new.offset);
+            ui.out().buffer().extend_from_slice(line.as_bytes());
+        }
+        return Ok(());
+    }
+    let style = match global.output() {
+        Some(OutputFormat::Kafka) => {
+            let rows: Vec<_> = rows.iter().map(|row| (row.group, &row.partition, row.new.offset)).collect();
+            kafka::new_offsets(&rows, ui.out().buffer());
+            return Ok(());
+        }
+        Some(OutputFormat::Json) => None,
+        Some(OutputFormat::Tsv) => Some(ListingStyle::Tsv),
+        Some(OutputFormat::Table | OutputFormat::Prometheus) | None => Some(ui.table_style()),
+    };
+    let mut listing = Listing::new(COLUMNS, style.unwrap_or(ListingStyle::Tsv));
+    if style.is_some() && !args.no_header {
+        listing.header(ui.out().buffer());
+    }
+    for row in rows {
+        let out = ui.out().buffer();
+        let lag = row.log_end.get() - row.new.offset.get();
+        if style.is_none() {
+            JsonRow::new("offset")
+                .field("group", row.group)
+                .field("topic", row.partition.topic.clone())
+                .field("partition", row.partition.partition)
+                .field("current_offset", row.committed.map(Offset::get))
+                .field("new_offset", row.new.offset.get())
+                .field("new_lag", lag)
+                .field("note", row.new.moved.map(|_| note(row)))
+                .field("executed", args.execute)
+                .write(out);
+        } else {
+            listing.text(row.group.as_bytes(), out);
+            listing.text(row.partition.topic.as_bytes(), out);
+            listing.number(row.partition.partition, out);
+            listing.text(row.committed.map_or("-".to_owned(), |offset| offset.to_string()).as_bytes(), out);
+            listing.number(row.new.offset.get(), out);
+            listing.number(lag, out);
+            listing.text(note(row).as_bytes(), out);
+            listing.end_row(out);
+        }
+        if ui.out().drain()? == Pipe::Closed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A line of a file.
+struct Planned {
+    group: Option<String>,
+    partition: TopicPartition,
+    offset: Offset,
+}
+
+fn read_plan(path: &PathBuf) -> anyhow::Result<Vec<Planned>> {
+    let text = if path.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin().lock())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| file_problem(path, error))?;
+    let mut rows = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let row = Planned::parse(line).ok_or_else(|| {
+            let text = format!("line {}: '{line}' is not [group,]topic,partition,offset", number + 1);
+            Problem::new("malformed", text).path(path)
+        })?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+impl Planned {
+    /// The last three cells are plain; a group may be in quotes.
+    fn parse(line: &str) -> Option<Planned> {
+        let mut cells = line.trim_end_matches('\r').rsplitn(4, ',');
+        let offset = cells.next()?.trim().parse().ok()?;
+        let partition = cells.next()?.trim().parse().ok()?;
+        let topic = cells.next()?.trim().trim_matches('"');
+        let group = cells.next().map(kafka::csv_value);
+        Some(Planned { group, partition: TopicPartition::new(topic, partition), offset: Offset::new(offset) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_names_groups_or_not() {
+        let row = |line: &str| Planned::parse(line).map(|row| (row.group, row.partition.to_string(), row.offset.get()));
+        assert_eq!(row("orders,0,42"), Some((None, "orders-0".into(), 42)));
+        assert_eq!(row("billing,orders,1,7\r"), Some((Some("billing".into()), "orders-1".into(), 7)));
+        assert_eq!(row("\"a,\"\"b\",orders,1,7"), Some((Some("a,\"b".into()), "orders-1".into(), 7)));
+        for bad in ["", "orders,0", "orders,x,1", "orders,0,", "orders;0;1"] {
+            assert_eq!(row(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_javas_or_ours() {
+        for (text, ms) in [("PT1H", 3_600_000), ("P1DT1S", 86_401_000), ("90m", 5_400_000), ("1h", 3_600_000)] {
+            assert_eq!(ago(text), Ok(now_ms() - ms), "{text}");
+        }
+        for bad in ["", "x", "P1Y", "PT"] {
+            assert!(ago(bad).is_err(), "{bad:?}");
+        }
+    }
+}
