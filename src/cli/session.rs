@@ -43,7 +43,7 @@ pub fn session_problem(error: &SessionError) -> Problem {
         SessionError::WouldLose { losses, .. } => {
             let at = losses.iter().find_map(|loss| match loss {
                 Loss::Cut { log, next_offset, .. } => Some((log, next_offset)),
-                Loss::Segment { .. } => None,
+                Loss::Segment { .. } | Loss::NotAFile { .. } => None,
             });
             let problem = Problem::new("would_lose", error.to_string()).outcome(Outcome::Refused);
             problem.hint(match at {

@@ -136,6 +136,39 @@ pub(crate) fn open_file(path: &Path, bytes_max: u64) -> Result<(File, u64), Stor
     Ok((file, len))
 }
 
+/// Whether there is a regular file at `path`, or a link to one; what is not there is none, and everything else is an error:
+/// who takes a failed look for an answer leaves out what is there.
+pub(crate) fn is_file(path: &Path) -> Result<bool, StorageError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::new(path, error)),
+    }
+}
+
+/// Whether there is a directory at `path`; a link to one is none.
+pub(crate) fn is_dir(path: &Path) -> Result<bool, StorageError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::new(path, error)),
+    }
+}
+
+/// Gives what the superuser has just made to whom the directory around it belongs: a broker that runs as somebody else could
+/// not open it. Where that cannot be done, `verify` says so.
+pub(crate) fn give_to_owner(path: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    if let Ok(around) = std::fs::metadata(parent_of(path))
+        && (around.uid(), around.gid()) != (0, 0)
+    {
+        let _ = std::os::unix::fs::chown(path, Some(around.uid()), Some(around.gid()));
+    }
+}
+
 /// Puts `bytes` in the place of the file at `path`: old or new after a crash, never a part of it.
 ///
 /// On disk when it returns. The bytes go to `<name>.tmp`, as Kafka's own checkpoint writers do; one left
@@ -171,10 +204,12 @@ pub(crate) enum Opening {
 
 /// Opens a file for reading and writing.
 pub(crate) fn open_to_write(path: &Path, opening: Opening) -> io::Result<File> {
-    #[cfg(test)]
-    let was_there = path.exists();
     let (create, truncate) = (opening != Opening::Existing, opening == Opening::Emptied);
+    let was_there = !create || path.exists();
     let file = File::options().read(true).write(true).create(create).truncate(truncate).open(path)?;
+    if !was_there {
+        give_to_owner(path);
+    }
     #[cfg(test)]
     journal::opened(path, was_there, truncate);
     Ok(file)
@@ -239,6 +274,7 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), StorageError> {
 /// Makes a directory; its name is on disk after [`sync_dir`] of the one it is in.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
     std::fs::create_dir(dir).map_err(|error| StorageError::new(dir, error))?;
+    give_to_owner(dir);
     #[cfg(test)]
     journal::made_dir(dir);
     Ok(())

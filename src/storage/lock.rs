@@ -105,7 +105,11 @@ impl DirLock {
 
     fn take(dir: &Path, kind: i32) -> Result<DirLock, LockError> {
         let path = dir.join(FILE_NAME);
+        let is_new = !path.exists();
         let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        if is_new {
+            super::fs::give_to_owner(&path);
+        }
         let lock = DirLock { file: opened.map_err(|error| StorageError::new(&path, error))?, dir: dir.to_owned() };
         if lock.set(kind).map_err(|error| StorageError::new(&path, error))? {
             return Ok(lock);
@@ -152,6 +156,10 @@ impl DirLock {
 /// The process that has `dir` open for writing, if one has; asks, takes nothing, writes nothing.
 pub fn holder(dir: &Path) -> Result<Option<Holder>, StorageError> {
     let path = dir.join(FILE_NAME);
+    // Opening a pipe would wait for its other end.
+    if !super::fs::is_file(&path)? {
+        return Ok(None);
+    }
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -256,6 +264,14 @@ mod tests {
         assert!(matches!(refused, Err(LockError::Held { holder, .. }) if holder == expected));
         assert_eq!(asked, Some(expected));
         assert!(DirLock::exclusive(dir.path()).is_ok(), "the kernel ends it with its process");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_the_lock_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join(FILE_NAME);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert_eq!(holder(dir.path()).unwrap(), None);
     }
 
     #[test]

@@ -30,6 +30,16 @@ pub enum NodeError {
     /// A directory cannot be listed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A directory is another node's than the first.
+    #[error("{stranger}, as {} does", first.display())]
+    Stranger {
+        /// The directory.
+        dir: PathBuf,
+        /// The first that says whose it is.
+        first: PathBuf,
+        /// How they differ.
+        stranger: Stranger,
+    },
     /// The metadata log is there, and cannot be read or is damaged.
     #[error("the cluster's metadata cannot be read: {0}")]
     Metadata(forecast::Reason),
@@ -159,6 +169,14 @@ impl Node {
         for path in dirs {
             let listed = if path.exists() { Some(LogDir::open(path)?) } else { None };
             node.dirs.push(NodeDir { path: path.clone(), listed });
+        }
+        let meta = |dir: &NodeDir| dir.listed.as_ref()?.meta().cloned();
+        let mut known: Option<(PathBuf, MetaProperties)> = None;
+        for (dir, meta) in node.dirs.iter().filter_map(|dir| Some((dir, meta(dir)?))) {
+            let (first, ours) = known.get_or_insert_with(|| (dir.path.clone(), meta.clone()));
+            if let Some(stranger) = stranger(ours, &meta) {
+                return Err(NodeError::Stranger { dir: dir.path.clone(), first: first.clone(), stranger });
+            }
         }
         let Choice { believed, problems } = cluster_metadata::choose(dirs.iter().map(PathBuf::as_path));
         match (believed.filter(|believed| !believed.is_damaged), problems.into_iter().next()) {

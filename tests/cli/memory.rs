@@ -7,11 +7,13 @@ use super::support::measured;
 #[path = "../../benches/support/generate.rs"]
 mod generate;
 
-const LIMIT_KIB: u64 = 32 << 10;
+/// Beyond what the program takes by itself, of which the binary of a test run is the most: the least of all runs has it too.
+const LIMIT_KIB: u64 = 24 << 10;
 
 #[test]
 fn a_large_log_is_read_in_little_memory() {
     let temp = tempfile::tempdir().unwrap();
+    let mut peaks = Vec::new();
     // The binary of a test run is hardly optimised: 64 MiB show a leak as well as 300 do, in a fifth of the time.
     for (name, codec) in [("plain-0", Codec::None), ("packed-0", Codec::Zstd)] {
         let dir = temp.path().join(name);
@@ -36,7 +38,11 @@ fn a_large_log_is_read_in_little_memory() {
             let ran = measured(&[*args, &["-qq"]].concat(), false);
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");
             println!("{:>6} KiB {:>5} ms  {} {name}", ran.peak_kib, ran.took.as_millis(), args[2..].join(" "));
-            assert!(ran.peak_kib < LIMIT_KIB, "{args:?}: {} KiB", ran.peak_kib);
+            peaks.push((format!("{args:?}"), ran.peak_kib));
         }
+    }
+    let floor_kib = peaks.iter().map(|(_, peak)| *peak).min().unwrap();
+    for (args, peak) in peaks {
+        assert!(peak - floor_kib < LIMIT_KIB, "{args}: {peak} KiB, {floor_kib} of them the program's");
     }
 }

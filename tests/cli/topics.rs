@@ -666,3 +666,126 @@ fn a_topic_made_again_does_not_start_where_the_deleted_one_did() {
         assert_eq!(std::fs::read_to_string(dir.join(name)).unwrap(), "0\n1\nother 3 7\n", "{name}");
     }
 }
+
+#[test]
+fn what_has_a_segments_name_and_is_no_file_is_not_passed_over() {
+    let (_source, from) = copied("codecs/data");
+    let (from, last) = (from.join("c-none-0"), "00000000000000000321.log");
+    for kind in ["link", "directory"] {
+        let (_temp, data) = target();
+        std::fs::remove_dir_all(from.join(last)).or_else(|_| std::fs::remove_file(from.join(last))).unwrap();
+        match kind {
+            "link" => std::os::unix::fs::symlink("/nowhere/at/all", from.join(last)).unwrap(),
+            _ => std::fs::create_dir(from.join(last)).unwrap(),
+        }
+        let before = state_of(&data);
+        let args = ["topics", "adopt", text(&from), "--to", text(&data), "--as", "txn-a-1", "--replace", "--execute"];
+        let (code, _, stderr) = run(&args);
+        assert!(code == 4 && stderr.contains("not a regular file"), "{kind}: {code} {stderr}");
+        let changed: Vec<_> = state_of(&data).into_iter().filter(|(path, _)| !path.ends_with(".lock")).collect();
+        assert_eq!(changed, before.into_iter().filter(|(path, _)| !path.ends_with(".lock")).collect::<Vec<_>>());
+    }
+    // Nor does a producer go on at a lower offset.
+    let dir = from.parent().unwrap();
+    let output =
+        logdir(&["produce", "-d", text(dir), "-t", "c-none", "-p", "0"]).write_stdin("hello\n").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(4) && stderr.contains("not a regular file"), "{stderr}");
+}
+
+#[test]
+fn an_empty_source_takes_the_place_of_no_records_and_set_aside_segments_are_records() {
+    let (_source, from) = copied("codecs/data");
+    let (_temp, data) = target();
+    let adopt = |source: &str| {
+        let source = from.join(source);
+        let args = ["topics", "adopt", text(&source), "--to", text(&data), "--as", "txn-a-1", "--execute"];
+        let (code, _, stderr) = run(&args);
+        let (forced, _, said) = run(&[&args[..], &["--replace"]].concat());
+        (code, stderr, forced, said)
+    };
+    // What a broker cut off waits there for a minute more: nobody said that it may go.
+    let live = data.join("txn-a-1");
+    let set_aside = live.join("00000000000000000000.log.deleted");
+    std::fs::copy(from.join("c-none-0/00000000000000000000.log"), &set_aside).unwrap();
+    let (code, stderr, forced, said) = adopt("c-none-0");
+    assert!(code == 4 && stderr.contains("--replace"), "{code} {stderr}");
+    assert_eq!(forced, 0, "{said}");
+    let condemned = names(&data).into_iter().find(|name| name.starts_with("txn-a-1.") && name.ends_with("-delete"));
+    assert!(data.join(condemned.unwrap()).join("00000000000000000000.log.deleted").exists());
+    let before = names(&live);
+    let (code, stderr, forced, said) = adopt("empty-topic-0");
+    assert!(code == 4 && stderr.contains("holds no record"), "{code} {stderr}");
+    assert!(forced == 4 && said.contains("holds no record"), "{forced} {said}");
+    assert_eq!(names(&live), before);
+}
+
+#[test]
+fn what_was_adopted_and_has_moved_on_is_not_replaced_by_its_source() {
+    let (_source, from) = copied("codecs/data");
+    let (_temp, data) = target();
+    let from = from.join("c-none-0");
+    let args = ["topics", "adopt", text(&from), "--to", text(&data), "--as", "txn-a-1", "--replace", "--execute"];
+    let (code, _, stderr) = run(&args);
+    assert_eq!(code, 0, "{stderr}");
+    // As retention does it.
+    for entry in std::fs::read_dir(data.join("txn-a-1")).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("00000000000000000000.") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let before = names(&data.join("txn-a-1"));
+    let (code, _, stderr) = run(&args);
+    assert!(code == 4 && stderr.contains("was adopted from there before"), "{code} {stderr}");
+    assert_eq!(names(&data.join("txn-a-1")), before);
+}
+
+#[test]
+fn directories_of_two_nodes_get_no_topic_together() {
+    let temp = tempfile::tempdir().unwrap();
+    let (one, two) = (new_dir(temp.path(), "d1"), new_dir(temp.path(), "d2"));
+    std::fs::write(two.join("meta.properties"), "version=1\nnode.id=2\ncluster.id=4L6g3nShT-eMCtK--X86sw\n").unwrap();
+    let dirs = format!("{},{}", text(&one), text(&two));
+    let (code, _, stderr) = run(&["topics", "create", "orders", "--partitions", "3", "-d", &dirs]);
+    assert!(code == 4 && stderr.contains("belongs to node 2, not 1"), "{code} {stderr}");
+    assert!(!one.join("orders-0").exists() && !two.join("orders-0").exists());
+    let (code, _, stderr) = run(&["topics", "create", "orders", "--partitions", "2147483647", "-n", "-d", text(&one)]);
+    assert!(code == 2 && stderr.contains("1000000"), "{code} {stderr}");
+}
+
+#[test]
+fn a_damaged_metadata_log_is_named_beside_what_it_still_tells() {
+    let (_temp, data) = copied("codecs/data");
+    let log = data.join("__cluster_metadata-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[346] ^= 0xff;
+    std::fs::write(&log, bytes).unwrap();
+    for verb in ["list", "describe"] {
+        let (code, _, stderr) = run(&["topics", verb, "-d", text(&data)]);
+        assert!(code == 1 && stderr.contains("__cluster_metadata-0"), "{verb}: {code} {stderr}");
+    }
+}
+
+#[test]
+fn what_the_superuser_makes_belongs_to_whom_the_directory_belongs() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let temp = tempfile::tempdir().unwrap();
+    let dir = new_dir(temp.path(), "data");
+    if std::fs::metadata(&dir).unwrap().uid() != 0 || chown(&dir, Some(65534), Some(65534)).is_err() {
+        eprintln!("skipped: only the superuser makes files for others");
+        return;
+    }
+    chown(dir.join("meta.properties"), Some(65534), Some(65534)).unwrap();
+    let (code, _, stderr) = run(&["topics", "create", "orders", "--partitions", "2", "-d", text(&dir)]);
+    assert_eq!(code, 0, "{stderr}");
+    let output = logdir(&["produce", "-d", text(&dir), "-t", "orders"]).write_stdin("hello\n").output().unwrap();
+    assert!(output.status.success());
+    let mut left = vec![dir];
+    while let Some(path) = left.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65534, 65534), "{}", path.display());
+        if metadata.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+}

@@ -139,7 +139,7 @@ fn case(args: &AssignArgs, books: Option<&Books>, group: Option<&Group>) -> anyh
         (None, Some(group), Some(books)) => of_directory(group, books)?,
         _ => Vec::new(),
     };
-    let named: Vec<(&str, Option<u32>)> = args.topic.iter().map(|text| named(text)).collect::<Result<_, _>>()?;
+    let named: Vec<(&str, Option<u32>)> = args.topic.iter().map(|text| named(text)).collect::<anyhow::Result<_>>()?;
     let first = members.first().map(|member| member.topics.clone()).unwrap_or_default();
     for number in 0..args.add {
         members.push(Member::new(format!("N{number}"), first.clone()));
@@ -182,7 +182,7 @@ fn case(args: &AssignArgs, books: Option<&Books>, group: Option<&Group>) -> anyh
     Ok(Case { members, topics })
 }
 
-fn named(text: &str) -> Result<(&str, Option<u32>), Problem> {
+fn named(text: &str) -> anyhow::Result<(&str, Option<u32>)> {
     let Some((name, count)) = text.split_once('=') else { return Ok((text, None)) };
     let bad = || Problem::usage(format!("-t {text}: '{count}' is no number of partitions"));
     let count = count.parse().map_err(|_| bad())?;

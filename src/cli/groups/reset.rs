@@ -152,7 +152,7 @@ const COLUMNS: &[Column] = &[
 pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let books = Books::open(global, ui)?;
     let mut outcome = books.outcome();
-    let file = args.from_file.as_ref().map(|path| read_plan(path)).transpose()?;
+    let file = args.from_file.as_ref().map(read_plan).transpose()?;
     let mut groups: Vec<&str> = args.groups.iter().chain(&args.group).map(String::as_str).collect();
     if args.all_groups {
         groups.extend(

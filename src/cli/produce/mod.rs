@@ -22,6 +22,7 @@ use super::consume::{Delimiter, delimiter};
 use super::input::{ConsoleReader, Fixed, Grammar, InputFormat, Lines};
 use super::range::parse_time;
 use super::record_format::TextFormat;
+use super::topics::create::PARTITIONS_MAX;
 use super::ui::{Pipe, Problem, Ui};
 use super::{Outcome, man, size};
 use crate::batch::compression::Compression;
@@ -138,7 +139,7 @@ pub struct ProduceArgs {
     #[arg(long, value_name = "FILE", help_heading = "Idempotence")]
     pub state: Option<PathBuf>,
     /// Make the topic with N partitions when it is missing, and the log directory too
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), help_heading = "Create")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=PARTITIONS_MAX), help_heading = "Create")]
     pub create: Option<i32>,
     /// Id of a topic that is made; default: a new one
     #[arg(long, value_name = "UUID", value_parser = uuid, requires = "create", hide_short_help = true, help_heading = "Create")]

@@ -7,6 +7,7 @@ use super::ProduceArgs;
 use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::{storage_problem, topic_not_found};
+use crate::cli::topics::create::finish_interrupted;
 use crate::cli::topics::problem::{create_problem, node_problem};
 use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::PartitionCount;
@@ -63,6 +64,9 @@ impl Target {
                 }
                 ui.note(&format!("made the log directory {}", dir.display()));
             }
+        }
+        if args.create.is_some() && !args.dry_run {
+            finish_interrupted(&dirs, ui)?;
         }
         let mut target = Target { dirs: dirs.clone(), topics: BTreeMap::new() };
         for (number, dir) in dirs.iter().enumerate() {

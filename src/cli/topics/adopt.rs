@@ -208,10 +208,12 @@ fn lock_or_warn(args: &AdoptArgs, ui: &mut Ui) -> anyhow::Result<Vec<DirLock>> {
 /// A move removes its source: what it does not take along must not be there.
 fn refuse_leaving_behind(source: &Path) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(source).map_err(|error| storage_problem(&fs::StorageError::new(source, error)))?;
-    for entry in entries.flatten() {
+    for entry in entries {
+        let entry = entry.map_err(|error| storage_problem(&fs::StorageError::new(source, error)))?;
         let is_set_aside = matches!(
             PartitionFile::parse(&entry.file_name()),
-            PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && file.state == FileState::Deleted
+            PartitionFile::Segment(file)
+                if file.kind == SegmentFileKind::Log && matches!(file.state, FileState::Deleted | FileState::Cleaned)
         );
         let name = entry.file_name();
         let is_other = matches!(

@@ -11,9 +11,11 @@ use crate::cli::consume::select::topic_not_found;
 use crate::cli::log_dirs::{Job, Opened, open_dirs, survey_all};
 use crate::cli::ui::{Problem, Ui};
 use crate::schema::image::{MetadataImage, Topic};
+use crate::storage::forecast::METADATA_DIR;
 use crate::storage::inventory::partition::TopicId;
 use crate::storage::inventory::{Depth, LogDirs, PartitionFacts};
 use crate::storage::names::DirKind;
+use crate::storage::verify::Grade;
 use crate::types::{Uuid, is_internal_topic};
 
 /// Which topics, and where.
@@ -106,6 +108,15 @@ pub fn with_topics(
     let (found, failed) = survey_all(&jobs, &dirs, Depth::Index, MAX_BATCH_BYTES, global, ui)?;
     if failed {
         outcome |= Outcome::Failed;
+    }
+    // What is said of topics is said beside what keeps it from being all.
+    let of_dirs = dirs.findings().flat_map(|findings| findings.told());
+    let of_metadata = of_dirs.filter(|finding| finding.path.components().any(|part| part.as_os_str() == METADATA_DIR));
+    for finding in of_metadata.chain(found.iter().flat_map(|facts| &facts.findings)) {
+        if finding.grade > Grade::Slows {
+            outcome |= Outcome::Findings;
+            ui.warning(Problem::new(finding.fault.code(), finding.message.clone()).path(&finding.path));
+        }
     }
     let mut topics: BTreeMap<String, Entry<'_>> = BTreeMap::new();
     for topic in image.iter().flat_map(|image| image.topics()).filter(|topic| which.holds(&topic.name)) {

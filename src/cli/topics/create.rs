@@ -34,7 +34,7 @@ pub struct CreateArgs {
     #[arg(value_name = "TOPIC")]
     pub name: String,
     /// Number of partitions; may be left out where the cluster's metadata knows it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=PARTITIONS_MAX))]
     pub partitions: Option<i32>,
     /// The topic's id [default: the one the cluster has, else a random one]
     #[arg(long, value_name = "ID", value_parser = super::topic_id)]
@@ -94,6 +94,12 @@ pub fn run(args: &CreateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
              issues it is best to use either, but not both.",
         ));
     }
+    if plan.standing == Standing::NoMetadata {
+        ui.note(
+            "no metadata log is in these directories: a broker whose cluster does not know the topic under this id renames \
+             its partitions -stray",
+        );
+    }
     if !args.dry_run {
         make(&plan, &node, ui)?;
     }
@@ -143,8 +149,11 @@ pub fn run(args: &CreateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     Ok(Outcome::Done)
 }
 
+/// Partitions of a topic that are made: more than any cluster of Kafka can serve.
+pub const PARTITIONS_MAX: i64 = 1_000_000;
+
 /// Finishes what interrupted runs left: a partition that is not there now may be about to come back.
-fn finish_interrupted(dirs: &[PathBuf], ui: &mut Ui) -> anyhow::Result<()> {
+pub fn finish_interrupted(dirs: &[PathBuf], ui: &mut Ui) -> anyhow::Result<()> {
     for dir in dirs.iter().filter(|dir| dir.is_dir()) {
         let left = swap::find_interrupted(dir).map_err(|error| storage_problem(&error))?;
         if !left.is_empty() {

@@ -2,7 +2,7 @@
 
 mod adopt;
 mod catalog;
-mod create;
+pub(in crate::cli) mod create;
 mod delete;
 mod describe;
 mod list;

@@ -19,6 +19,10 @@ fn refused(code: &'static str, message: impl Into<String>) -> Problem {
 pub fn node_problem(error: &NodeError) -> Problem {
     match error {
         NodeError::Storage(error) => storage_problem(error),
+        NodeError::Stranger { dir, .. } => Problem::new("refused", error.to_string())
+            .path(dir)
+            .outcome(Outcome::Refused)
+            .hint("name the log directories of one node with -d"),
         NodeError::Metadata(reason) => Problem::new("malformed", error.to_string())
             .path(&reason.path)
             .hint("see what a broker makes of it with: logdir verify --forecast"),
@@ -113,6 +117,10 @@ pub fn adopt_problem(error: &AdoptError) -> Problem {
             "finish it as a broker does, and adopt the result: logdir recover {} --to DIR --execute",
             path.parent().unwrap_or(path).display()
         )),
+        AdoptError::NothingToAdopt { live, .. } => refused("refused", text)
+            .hint(format!("to empty {} delete its topic, and make it again", live.display())),
+        AdoptError::AdoptedBefore { .. } => refused("refused", text)
+            .hint("what is there may hold more than the source does; adopt it under another name to compare: --as NAME-N"),
         AdoptError::Restore(error) => restore_problem(error),
         AdoptError::Swap(error) => swap_problem(error),
     }

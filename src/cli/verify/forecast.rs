@@ -172,6 +172,7 @@ fn loss_text(loss: &crate::storage::recovery::Loss) -> String {
         Loss::Cut { log, position, bytes, why, .. } => {
             format!("{} is cut at position {position} ({bytes} bytes): {why}", name(log))
         }
+        Loss::NotAFile { log } => format!("{} is no regular file and does not count", name(log)),
         Loss::Segment { log, bytes } => format!("{} is deleted ({bytes} bytes)", name(log)),
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::epochs::EPOCH_AT;
 use crate::batch::walk::Walker;
 use crate::storage::file_source::FileSource;
-use crate::storage::fs::StorageError;
-use crate::storage::names::{SegmentFileKind, segment_file_name};
+use crate::storage::fs::{self, StorageError};
+use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::partition::{Checkpoints, Partition};
 use crate::types::{Offset, Position};
 
@@ -17,7 +17,25 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// Whether a partition directory holds nothing: its logs are empty, or zeros from end to end as they are preallocated. Zeros
 /// at the start alone are a lost write, with records behind them.
+///
+/// So does one with files beside those of a log in use, such as segments that are marked as deleted: somebody may want them.
 pub(super) fn is_empty(dir: &Path) -> Result<bool, StorageError> {
+    let listed = |error| StorageError::new(dir, error);
+    for entry in std::fs::read_dir(dir).map_err(listed)? {
+        let entry = entry.map_err(listed)?;
+        // What an earlier run of this program keeps there has refusals of its own.
+        if entry.file_name().as_encoded_bytes().starts_with(b".logdir-") {
+            continue;
+        }
+        let is_of_a_log = match PartitionFile::parse(&entry.file_name()) {
+            PartitionFile::Segment(file) => file.state == FileState::Live && file.is_canonical,
+            PartitionFile::LeaderEpochs | PartitionFile::PartitionMetadata | PartitionFile::Temporary => true,
+            _ => false,
+        };
+        if !is_of_a_log || !fs::is_file(&entry.path())? {
+            return Ok(false);
+        }
+    }
     let partition = Partition::open(dir, Checkpoints::default())?;
     for segment in partition.segments() {
         let error = |error| StorageError::new(&segment.log, error);
@@ -57,6 +75,14 @@ pub(super) fn begins_with(there: &Path, source: &Path, segments: &[(Offset, u64)
         compared = true;
     }
     Ok(compared)
+}
+
+/// Whether the log in `there` is that of `source` without its first segments: adopted before, and retention has been at it.
+pub(super) fn continues(there: &Path, source: &Path, segments: &[(Offset, u64)]) -> Result<bool, StorageError> {
+    let partition = Partition::open(there, Checkpoints::default())?;
+    let Some(first) = partition.segments().first().map(|segment| segment.base) else { return Ok(false) };
+    let left: Vec<(Offset, u64)> = segments.iter().copied().filter(|(base, _)| *base >= first).collect();
+    Ok(left.len() < segments.len() && begins_with(there, source, &left)?)
 }
 
 fn same_batches(ours: &Path, theirs: &Path, len: u64) -> Result<bool, StorageError> {

@@ -289,6 +289,22 @@ pub enum AdoptError {
         /// What would go.
         losses: Vec<Loss>,
     },
+    /// The source holds no record, and the partition there does.
+    #[error("{}: holds no record, and {} does", source_dir.display(), live.display())]
+    NothingToAdopt {
+        /// The source.
+        source_dir: PathBuf,
+        /// The partition.
+        live: PathBuf,
+    },
+    /// It was adopted there before, and one is not what the other was.
+    #[error("{}: was adopted from there before; {how}", path.display())]
+    AdoptedBefore {
+        /// The partition.
+        path: PathBuf,
+        /// What is different now.
+        how: &'static str,
+    },
     /// A cleaning or a split was interrupted in the source; a broker finishes it at its start.
     #[error("{}: is not in place yet: a cleaning of the log was interrupted", path.display())]
     Unfinished {

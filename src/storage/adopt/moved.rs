@@ -42,6 +42,14 @@ pub fn moved_before(source: &Path, log_dir: &Path, partition: &TopicPartition) -
     Ok(moved.filter(|moved| moved.source == parent.join(name)))
 }
 
+/// Whether an earlier run was removing the directory at `source`, which is there again, after it was adopted as `live`.
+pub(super) fn was_moved_to(source: &Path, live: &Path) -> Result<bool, StorageError> {
+    let record = present(fs::read_small(&live.join(RECORD), fs::PROPERTIES_BYTES_MAX))?;
+    let moved = record.and_then(|bytes| Moved::of(&serde_json::from_slice(&bytes).ok()?, live));
+    let source = source.canonicalize().map_err(|error| StorageError::new(source, error))?;
+    Ok(moved.is_some_and(|moved| moved.source == source))
+}
+
 impl Moved {
     fn of(value: &Value, live: &Path) -> Option<Moved> {
         let source = PathBuf::from(value["source"].as_str()?);

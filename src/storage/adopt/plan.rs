@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::existing::{begins_with, is_empty};
+use super::existing::{begins_with, continues, is_empty};
+use super::moved;
 use super::remarks::{Settings, remarks};
 use super::{AdoptError, AdoptPlan, Existing, OpenTransactions, Refusal, Wish, epochs};
 use crate::storage::fs::StorageError;
@@ -55,6 +56,19 @@ pub fn plan(wish: &Wish<'_>, node: &Node) -> Result<AdoptPlan, AdoptError> {
     let (survey, ends) = (epochs::survey(wish.source, &plan.segments, epoch)?, ends_of(&plan));
     let existing = existing(wish, &live, topic_id, &plan.segments)?;
     if existing == Existing::Records {
+        if plan.segments.iter().all(|(_, len)| *len == 0) {
+            return Err(AdoptError::NothingToAdopt { source_dir: wish.source.to_owned(), live });
+        }
+        let path = live.clone();
+        if moved::was_moved_to(wish.source, &live)? {
+            return Err(AdoptError::AdoptedBefore {
+                path,
+                how: "the source was moved there and has been made anew since",
+            });
+        }
+        if continues(&live, wish.source, &plan.segments)? {
+            return Err(AdoptError::AdoptedBefore { path, how: "its first segments have gone since" });
+        }
         refusals.add(Refusal::HasRecords { path: live.clone() }, wish.replace);
     }
     if let Some(first) = first {

@@ -9,6 +9,11 @@ use crate::storage::names::{PartitionFile, SegmentFileKind};
 use crate::storage::restore::Sharing;
 use crate::storage::restore::as_kafka::{files_of, is_kafkas};
 
+/// Files take whole blocks.
+const BLOCK_BYTES: u64 = 4 << 10;
+/// What a partition takes beside its logs.
+const MADE_BYTES: u64 = 64 << 10;
+
 /// Whether the log directory of `plans`, which is one, has the bytes that adopting them takes. Reads only.
 pub fn check_space(plans: &[AdoptPlan], sharing: Sharing) -> Result<(), AdoptError> {
     let Some(first) = plans.first() else { return Ok(()) };
@@ -34,14 +39,17 @@ impl AdoptPlan {
         let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
         let links = self.sharing(sharing) == Sharing::Links && device(&self.source) == device(&self.log_dir);
         let active = self.segments.last().map(|(base, _)| *base);
-        let mut bytes = 0;
+        // What is not in the source is made: indexes, snapshots, small files, journals and the blocks of directories.
+        let mut bytes = MADE_BYTES;
         for (name, path) in files_of(&self.source)? {
             let is_sealed = matches!(
                 PartitionFile::parse(&name),
                 PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && Some(file.offset) != active
             );
             if is_kafkas(&name) && !(links && is_sealed) {
-                bytes += std::fs::metadata(&path).map_err(|error| StorageError::new(&path, error))?.len();
+                let len = std::fs::metadata(&path).map_err(|error| StorageError::new(&path, error))?.len();
+                // As much again for a log's indexes, where they have to be made, as Kafka makes at most every 4 KiB.
+                bytes += len.next_multiple_of(BLOCK_BYTES) + len / 200;
             }
         }
         Ok(bytes)

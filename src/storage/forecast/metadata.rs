@@ -97,12 +97,13 @@ pub(super) fn damage(loaded: &Loaded) -> Vec<Reason> {
         Loss::Cut { why: CutReason::Corrupt(BatchError::LengthTooSmall { declared: 0, .. }), .. } => {
             loaded.records_lost == 0
         }
-        Loss::Cut { .. } | Loss::Segment { .. } => false,
+        Loss::Cut { .. } | Loss::Segment { .. } | Loss::NotAFile { .. } => false,
     };
     let reason = |loss: &Loss| match loss {
         Loss::Cut { log, position, why, bytes, .. } => {
             Reason::new(log, format!("position {position}: {why}; {bytes} bytes from there on do not count"))
         }
+        Loss::NotAFile { log } => Reason::new(log, "not a regular file: the segment does not count"),
         Loss::Segment { log, .. } => Reason::new(log, "behind damage: the whole segment does not count"),
     };
     loaded.losses.iter().filter(|loss| !explained(loss)).map(reason).collect()

@@ -139,6 +139,8 @@ impl Loaded {
         for loss in &plan.losses {
             let (log, position, bytes) = match loss {
                 Loss::Cut { log, position, bytes, .. } => (log, *position, *bytes),
+                // What there is of it is not lost: it was not there before the start either.
+                Loss::NotAFile { .. } => continue,
                 Loss::Segment { log, bytes } => {
                     loaded.segments_deleted += 1;
                     (log, Position::ZERO, *bytes)

@@ -3,7 +3,7 @@
 //! What a directory's own files and those of its sisters say is checked by [`log_dir`]; which replicas a broker
 //! would set aside, by [`placement`](crate::storage::placement). Nothing is decided here a second time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Depth;
@@ -15,8 +15,8 @@ use crate::storage::forecast::METADATA_DIR;
 use crate::storage::fs::StorageError;
 use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::verify::log_dir::{self, CheckedDir, ClusterTopics, Replica, TopicIds};
-use crate::storage::verify::{Finding, Findings, Grade};
-use crate::types::{TimestampMs, Uuid};
+use crate::storage::verify::{Fault, Finding, Findings, Grade};
+use crate::types::{TimestampMs, TopicPartition, Uuid};
 
 /// One log directory, but for its partitions.
 #[derive(Debug, Clone)]
@@ -161,6 +161,7 @@ impl LogDirs {
     pub fn out_of_place(&self, partitions: &[PartitionFacts]) -> Vec<Finding> {
         let mut ids: Vec<TopicIds<'_>> = self.clusters.iter().map(|_| TopicIds::default()).collect();
         let mut findings = Vec::new();
+        let moving = self.moving();
         for partition in partitions {
             let name = &partition.name;
             let is_in_use = matches!(name.kind, DirKind::Live | DirKind::Future);
@@ -189,10 +190,19 @@ impl LogDirs {
             };
             let found = topics
                 .out_of_place(&replica)
+                .filter(|it| it.fault != Fault::Misplaced || !moving.contains(&(facts.broker, &name.topic_partition)))
                 .or_else(|| ids.get_mut(facts.cluster)?.add(&name.topic_partition, topic_id?, &partition.path));
             findings.extend(found);
         }
         findings
+    }
+
+    /// Partitions of which a copy is on its way to another directory of their broker, which goes on with it.
+    fn moving(&self) -> HashSet<(usize, &TopicPartition)> {
+        let each = self.facts.iter().zip(&self.checked);
+        let named = each.flat_map(|(facts, dir)| dir.log_dir.partitions().map(|(name, _)| (facts.broker, name)));
+        let future = named.filter(|(_, name)| name.kind == DirKind::Future);
+        future.map(|(broker, name)| (broker, &name.topic_partition)).collect()
     }
 
     /// Whether something is more than cosmetic.

@@ -100,6 +100,12 @@ pub enum Loss {
         /// Its size.
         bytes: u64,
     },
+    /// What has the name of a segment's log and is no file: a directory, a pipe, a link that leads nowhere. A broker goes on
+    /// as if it were not there (`LogLoader.loadSegmentFiles`).
+    NotAFile {
+        /// Its path.
+        log: PathBuf,
+    },
 }
 
 impl std::fmt::Display for Loss {
@@ -114,6 +120,9 @@ impl std::fmt::Display for Loss {
             }
             Loss::Segment { log, bytes } => {
                 write!(f, "{}: the whole segment, {bytes} bytes, would go with what is cut before it", log.display())
+            }
+            Loss::NotAFile { log } => {
+                write!(f, "{}: not a regular file; the log would go on without this segment", log.display())
             }
         }
     }

@@ -143,6 +143,14 @@ pub(super) struct Model<'a> {
     dropped_snapshots: BTreeSet<Offset>,
 }
 
+/// Whether a broker that starts takes a file of this name for a segment.
+fn is_log_in_use(name: &str) -> bool {
+    matches!(
+        PartitionFile::parse(name.as_ref()),
+        PartitionFile::Segment(file) if file.kind == SegmentFileKind::Log && matches!(file.state, FileState::Live | FileState::Swap)
+    )
+}
+
 /// What opening the directory as `options` say comes to. Reads only.
 pub fn plan(dir: &Path, options: &LoadOptions) -> Result<Plan, LoadError> {
     let mut model = Model::load(dir, options)?;
@@ -204,8 +212,11 @@ impl Model<'_> {
         for entry in std::fs::read_dir(self.dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             // Names that are not UTF-8 are none of Kafka's.
-            if let (Ok(name), true) = (entry.file_name().into_string(), entry.path().is_file()) {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if fs::is_file(&entry.path())? {
                 names.push((name, entry.path()));
+            } else if is_log_in_use(&name) {
+                self.losses.push(Loss::NotAFile { log: entry.path() });
             }
         }
         names.sort();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Action, Lost, RestoreError, Sharing, Step, ends_of, take_over};
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{self, StorageError};
 use crate::storage::index::{offset, time, txn};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::recovery::{self, Change, CutReason, LoadOptions, Loss, Plan};
@@ -127,6 +127,14 @@ pub(super) fn lost(loss: &Loss) -> Lost {
             next: None,
             reason: format!("{why}; a broker cuts the log here"),
         },
+        Loss::NotAFile { log } => Lost {
+            file: name(log),
+            position: Position::ZERO,
+            bytes: 0,
+            first: None,
+            next: None,
+            reason: "not a regular file; a broker goes on without this segment".to_owned(),
+        },
         Loss::Segment { log, bytes } => Lost {
             file: name(log),
             position: Position::ZERO,
@@ -144,7 +152,7 @@ pub(crate) fn files_of(dir: &Path) -> Result<Vec<(std::ffi::OsString, PathBuf)>,
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(error)? {
         let entry = entry.map_err(error)?;
-        if entry.path().is_file() && entry.file_name() != crate::storage::swap::JOURNAL {
+        if entry.file_name() != crate::storage::swap::JOURNAL && fs::is_file(&entry.path())? {
             files.push((entry.file_name(), entry.path()));
         }
     }

@@ -49,15 +49,26 @@ pub(super) fn settle(log_dir: &Path, live: &Path, journal: &Journal) -> Result<(
     let Journal { partition, is_new_log, ready: Some(ready), .. } = journal else { return Ok(()) };
     let ends = &ready.ends;
     let moved_on = read(log_dir, LOG_START)?.get(partition).is_some_and(|stored| stored > ends.log_start);
-    if moved_on || Logs::of(live)? != ready.logs {
+    let logs = Logs::of(live)?;
+    if moved_on || logs != ready.logs {
+        // What was deleted where it comes from stays deleted, though records were appended since.
+        if !moved_on && logs.has_grown_from(&ready.logs) {
+            check(log_dir)?;
+            set_log_start(log_dir, partition, ends)?;
+        }
         return Ok(());
     }
     check(log_dir)?;
     let capped = |stored: Option<Offset>| stored.map(|stored| stored.min(ends.log_end));
     update(log_dir, HIGH_WATERMARK, partition, |stored| if *is_new_log { Some(ends.log_end) } else { capped(stored) })?;
     update(log_dir, CLEANER, partition, |stored| capped(stored).filter(|_| !is_new_log))?;
-    update(log_dir, LOG_START, partition, |_| Some(ends.log_start).filter(|start| *start > ends.first_base))?;
+    set_log_start(log_dir, partition, ends)?;
     update(log_dir, RECOVERY_POINT, partition, |_| Some(ends.log_end))
+}
+
+/// Notes the log start, where it lies above the first segment's base offset.
+pub(super) fn set_log_start(log_dir: &Path, partition: &TopicPartition, ends: &Ends) -> Result<(), StorageError> {
+    update(log_dir, LOG_START, partition, |_| Some(ends.log_start).filter(|start| *start > ends.first_base))
 }
 
 fn update(

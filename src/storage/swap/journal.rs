@@ -47,6 +47,14 @@ pub(super) struct Logs {
 }
 
 impl Logs {
+    /// Whether these come of `before` by appending: nothing in front is gone, and nothing is missing.
+    pub(super) const fn has_grown_from(&self, before: &Logs) -> bool {
+        self.first == before.first
+            && self.last >= before.last
+            && self.count >= before.count
+            && self.bytes >= before.bytes
+    }
+
     /// Of the segments in use in `dir`.
     pub(super) fn of(dir: &Path) -> Result<Logs, StorageError> {
         let error = |error| StorageError::new(dir, error);

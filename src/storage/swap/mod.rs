@@ -169,6 +169,8 @@ impl Staging {
         let live = self.log_dir.join(self.journal.partition.to_string());
         // Entries without a directory are of one that is gone.
         checkpoint::forget(&self.log_dir, std::slice::from_ref(&self.journal.partition))?;
+        // Before the name is there: whoever appends before the rest is done must not bring back what was deleted.
+        checkpoints::set_log_start(&self.log_dir, &self.journal.partition, ends)?;
         self.ready(ends, Old::Kept)?;
         fs::rename(&self.dir, &live)?;
         fs::sync_dir(&self.log_dir)?;
@@ -233,10 +235,10 @@ fn old_condemned(log_dir: &Path, journal: &Journal) -> PathBuf {
 /// The original in a wrapper: what lies there and is not the new directory, which has the journal.
 fn original_in(wrapper: &Path, journal: &Journal) -> Result<Option<PathBuf>, StorageError> {
     let (new, old) = (wrapper.join(NEW), wrapper.join(OLD));
-    if old.is_dir() {
+    if fs::is_dir(&old)? {
         return Ok(Some(old));
     }
-    Ok(if new.is_dir() && !is_new(&new, journal)? { Some(new) } else { None })
+    Ok(if fs::is_dir(&new)? && !is_new(&new, journal)? { Some(new) } else { None })
 }
 
 /// Whether `dir` is the new directory that a run finished building.
@@ -271,7 +273,7 @@ fn finish(log_dir: &Path, live: &Path) -> Result<(), SwapError> {
 /// Removes the wrapper with what is in it; under a name from which on a broker does so too.
 fn drop_wrapper(log_dir: &Path, journal: &Journal) -> Result<(), StorageError> {
     let (from, to) = (stray(log_dir, journal), condemned(log_dir, journal));
-    if from.is_dir() {
+    if fs::is_dir(&from)? {
         fs::rename(&from, &to)?;
         fs::sync_dir(log_dir)?;
     }
