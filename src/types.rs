@@ -204,7 +204,7 @@ impl fmt::Display for Codec {
 }
 
 /// One partition of one topic, as a directory name and a checkpoint line name it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub struct TopicPartition {
     /// Topic name.
     pub topic: String,

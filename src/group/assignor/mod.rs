@@ -44,7 +44,8 @@ pub enum Protocol {
 }
 
 /// The assignors of Kafka's Java consumer (`partition.assignment.strategy`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientAssignor {
     /// Topic by topic, a run of partitions to each subscriber (`RangeAssignor`).
     ///
