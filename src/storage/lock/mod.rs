@@ -14,6 +14,8 @@
 //!
 //! Readers take none of these.
 
+mod stopped;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -175,35 +177,45 @@ fn whole_file(kind: i32) -> libc::flock {
     libc::flock { l_type: kind, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// A turn at a directory, between the processes that share a log directory's lock.
+/// A turn at a directory or a file, between the processes that share a log directory's lock.
 #[derive(Debug)]
 pub struct Turn {
-    dir: File,
+    file: File,
     path: PathBuf,
 }
 
 impl Turn {
-    /// A turn at `dir`, not yet taken.
-    pub fn at(dir: &Path) -> Result<Turn, StorageError> {
-        let opened = File::open(dir).map_err(|error| StorageError::new(dir, error))?;
-        Ok(Turn { dir: opened, path: dir.to_owned() })
+    /// A turn at what is at `path`, not yet taken.
+    pub fn at(path: &Path) -> Result<Turn, StorageError> {
+        let opened = File::open(path).map_err(|error| StorageError::new(path, error))?;
+        Ok(Turn::of(opened, path))
+    }
+
+    /// A turn at the file at `path`, which is open here; not yet taken.
+    pub fn of(file: File, path: &Path) -> Turn {
+        Turn { file, path: path.to_owned() }
     }
 
     /// Waits for the turn; whoever has it ends it with what it is writing, or with its process.
+    ///
+    /// A process that is stopped in its turn is woken until the turn is over. Fails where that cannot be done for half a
+    /// minute.
     pub fn take(&self) -> Result<(), StorageError> {
-        self.flock(FlockOperation::LockExclusive)
+        let mut attempt = || self.flock(FlockOperation::NonBlockingLockExclusive);
+        if attempt()? { Ok(()) } else { stopped::wait(&self.file, &self.path, &mut attempt) }
     }
 
     /// Ends the turn.
     pub fn end(&self) -> Result<(), StorageError> {
-        self.flock(FlockOperation::Unlock)
+        self.flock(FlockOperation::Unlock).map(|_| ())
     }
 
-    fn flock(&self, operation: FlockOperation) -> Result<(), StorageError> {
+    fn flock(&self, operation: FlockOperation) -> Result<bool, StorageError> {
         loop {
-            match rustix::fs::flock(&self.dir, operation) {
-                Ok(()) => return Ok(()),
+            match rustix::fs::flock(&self.file, operation) {
+                Ok(()) => return Ok(true),
                 Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
                 Err(errno) => return Err(StorageError::new(&self.path, io::Error::from(errno))),
             }
         }
@@ -279,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (Turn::at(dir.path()).unwrap(), Turn::at(dir.path()).unwrap());
         first.take().unwrap();
-        assert!(rustix::fs::flock(&second.dir, FlockOperation::NonBlockingLockExclusive).is_err());
+        assert!(rustix::fs::flock(&second.file, FlockOperation::NonBlockingLockExclusive).is_err());
         first.end().unwrap();
         second.take().unwrap();
     }
