@@ -18,7 +18,7 @@
 //! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]), adds ([`create`]), removes ([`delete`]) or
 //! takes in what another cluster wrote ([`adopt`]). Whose partitions a node holds is known to its metadata log ([`node`]).
 //!
-//! What the coordinators keep in their topics is read by [`coordinator`].
+//! What the coordinators keep in their topics is read by [`coordinator`]; [`membership`] takes part in a group.
 //! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
 //!
 //! What a broker would do with whole directories at its next start is told by [`forecast`].
@@ -46,6 +46,7 @@ pub mod leader_epochs;
 pub mod list_offsets;
 pub mod lock;
 pub mod log_dir;
+pub mod membership;
 pub mod meta_properties;
 pub mod metadata_log;
 pub mod names;

@@ -109,7 +109,7 @@ pub struct Member {
     pub joined_at: u64,
     /// The group's generation then: it is part of those that follow.
     pub joined_in: i32,
-    /// Since when nothing was heard of it, as far as the driver has noted.
+    /// Since when it is away, if it is.
     pub silent_since_ms: TimestampMs,
 }
 

@@ -428,9 +428,10 @@ impl Membership {
         Ok(())
     }
 
-    /// Notes since when a member is away or silent; for the driver, which looks at clocks and locks.
-    pub fn note_silence(&mut self, id: &str, since_ms: TimestampMs) {
+    /// Notes that a static member is away; for the driver, which sees whose process is there.
+    pub fn note_away(&mut self, id: &str, since_ms: TimestampMs) {
         if let Some(member) = self.members.get_mut(id) {
+            member.presence = None;
             member.silent_since_ms = since_ms;
         }
     }

@@ -4,7 +4,7 @@
 //! All that one call changes of a group is one batch: after a crash it is there whole, or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -16,8 +16,10 @@ use crate::schema::coordinator::CoordinatorTopic;
 use crate::schema::coordinator::group::modern::ModernGroup;
 use crate::schema::coordinator::group::{ClassicGroup, CommittedOffset};
 use crate::schema::message::SchemaError;
+use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
+use crate::storage::partition::Partition;
 use crate::storage::writer::session::Event;
 use crate::storage::writer::{AppendSession, SessionError, SessionOptions};
 use crate::types::{TimestampMs, TopicPartition};
@@ -124,6 +126,12 @@ impl GroupLog {
         Ok(TopicPartition::new(CoordinatorTopic::Group.topic(), partition))
     }
 
+    /// The log directory that a group's records are in.
+    pub fn dir_of(&self, group: &str) -> Result<&Path, GroupLogError> {
+        let home = self.home(group)?;
+        self.places.get(&home.partition).map(PathBuf::as_path).ok_or(GroupLogError::NoTopic)
+    }
+
     /// Takes the locks of the log directories that these groups' partitions are in.
     pub fn lock<'g>(&mut self, groups: impl IntoIterator<Item = &'g str>) -> Result<(), GroupLogError> {
         let mut dirs = BTreeSet::new();
@@ -159,6 +167,28 @@ impl GroupLog {
         let session = self.places.get(&home.partition).and_then(|dir| self.sessions.get_mut(dir));
         if let Some(session) = session {
             session.append(&home, &mut batch, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a group's partition while nobody writes to it.
+    pub fn look<T>(
+        &mut self,
+        group: &str,
+        now_ms: TimestampMs,
+        look: impl FnOnce(&Partition) -> Result<T, StorageError>,
+    ) -> Result<T, GroupLogError> {
+        self.lock([group])?;
+        let home = self.home(group)?;
+        let dir = self.dir_of(group)?.to_owned();
+        let session = self.sessions.get_mut(&dir).ok_or(GroupLogError::NoTopic)?;
+        Ok(session.look(&home, now_ms, look)?)
+    }
+
+    /// Lets others write: everything appended so far is with the kernel.
+    pub fn end_turns(&mut self) -> Result<(), GroupLogError> {
+        for session in self.sessions.values_mut() {
+            session.end_turns().map_err(SessionError::from)?;
         }
         Ok(())
     }

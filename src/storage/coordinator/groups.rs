@@ -205,7 +205,7 @@ impl GroupCoordinator {
 
 /// Brings the keys of offsets of before 0.9 to those of today (`GroupCoordinatorRecordSerde`); record types that Kafka 4.3 does
 /// not know are left out, as a coordinator does.
-fn key_of(key: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn key_of(key: &[u8], out: &mut Vec<u8>) -> bool {
     let Some((id, rest)) = key.split_first_chunk::<2>() else { return false };
     let id = match i16::from_be_bytes(*id) {
         ids::LEGACY_OFFSET_COMMIT => ids::OFFSET_COMMIT,
@@ -233,6 +233,17 @@ type Loaded = (BTreeMap<String, Group>, bool, Remarks);
 fn read_partition(number: i32, partition: &Partition) -> Result<Loaded, StorageError> {
     let mut remarks = Remarks::default();
     let values = LastValues::read(partition, &mut remarks, &key_of)?;
+    let (groups, is_whole) = groups_of(number, &values, partition, &mut remarks);
+    Ok((groups, is_whole, remarks))
+}
+
+/// The groups that the values of a partition amount to, and whether all of them could be read.
+pub(super) fn groups_of(
+    number: i32,
+    values: &LastValues,
+    partition: &Partition,
+    remarks: &mut Remarks,
+) -> (BTreeMap<String, Group>, bool) {
     let mut loading: BTreeMap<String, Loading> = BTreeMap::new();
     let mut is_whole = values.is_whole();
     let pending = values.pending().map(|(producer, key, last)| (Some(producer), key, last));
@@ -245,7 +256,7 @@ fn read_partition(number: i32, partition: &Partition) -> Result<Loaded, StorageE
         }
     }
     let groups = loading.into_iter().filter_map(|(id, group)| Some((id, group.finish(number)?))).collect();
-    Ok((groups, is_whole, remarks))
+    (groups, is_whole)
 }
 
 fn load(

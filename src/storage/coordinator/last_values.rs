@@ -27,6 +27,8 @@ pub struct LastValues {
     last: HashMap<Box<[u8]>, LastValue>,
     pending: HashMap<ProducerId, HashMap<Box<[u8]>, LastValue>>,
     is_whole: bool,
+    /// Where the records begin that were not read yet.
+    next: Offset,
 }
 
 impl LastValues {
@@ -38,9 +40,20 @@ impl LastValues {
         remarks: &mut Remarks,
         key_of: &dyn Fn(&[u8], &mut Vec<u8>) -> bool,
     ) -> Result<LastValues, StorageError> {
-        let mut values = LastValues::default();
+        let mut values = LastValues { is_whole: true, ..LastValues::default() };
+        values.read_on(partition, remarks, key_of)?;
+        Ok(values)
+    }
+
+    /// Reads what has come since the last read.
+    pub fn read_on(
+        &mut self,
+        partition: &Partition,
+        remarks: &mut Remarks,
+        key_of: &dyn Fn(&[u8], &mut Vec<u8>) -> bool,
+    ) -> Result<(), StorageError> {
         let mut key = Vec::new();
-        values.is_whole = replay(partition, remarks, &mut |event| match event {
+        let replayed = replay(partition, self.next, remarks, &mut |event| match event {
             Event::Record { record, transaction } => {
                 let Some(bytes) = record.key else { return };
                 key.clear();
@@ -48,13 +61,20 @@ impl LastValues {
                     return;
                 }
                 match transaction {
-                    None => values.apply(&key, &record),
-                    Some(producer) => values.hold(producer, &key, &record),
+                    None => self.apply(&key, &record),
+                    Some(producer) => self.hold(producer, &key, &record),
                 }
             }
-            Event::End { producer, is_commit } => values.end(producer, is_commit),
+            Event::End { producer, is_commit } => self.end(producer, is_commit),
         })?;
-        Ok(values)
+        self.is_whole &= replayed.is_whole;
+        self.next = replayed.next;
+        Ok(())
+    }
+
+    /// Where the records begin that were not read yet.
+    pub const fn next(&self) -> Offset {
+        self.next
     }
 
     /// Whether every record could be read.

@@ -4,11 +4,13 @@
 //! from its commit marker on, and never when it is aborted (`CoordinatorLoaderImpl` of Kafka 4.3).
 //!
 //! - [`group_log`]: writing there.
+//! - [`followed`]: one group, looked at again and again.
 //! - [`groups`]: what `__consumer_offsets` says of groups and of the offsets they have committed.
 //! - [`last_values`]: the last value of each key of a partition.
 //! - [`transactions`]: what `__transaction_state` says of each transactional id, and what that means for transactions
 //!   that are open in partitions.
 
+pub mod followed;
 pub mod group_log;
 pub mod groups;
 pub mod last_values;
@@ -73,18 +75,30 @@ pub fn partitions(
     found.into_iter().map(|(partition, chosen)| (partition.partition, chosen.partition)).collect()
 }
 
-/// Visits every record and marker of `partition` from its log start on, in their order.
+/// How a replay has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replayed {
+    /// Every record was read.
+    pub is_whole: bool,
+    /// Where what comes after it starts.
+    pub next: Offset,
+}
+
+/// Visits every record and marker of `partition` from offset `from` on, or from its log start where that is higher, in their
+/// order.
 ///
-/// What cannot be read is passed over, with a word in `remarks`: a broker would fail to load the partition there. Answers
-/// whether every record was read.
+/// What cannot be read is passed over, with a word in `remarks`: a broker would fail to load the partition there.
 pub fn replay(
     partition: &Partition,
+    from: Offset,
     remarks: &mut Remarks,
     visit: &mut dyn FnMut(Event<'_>),
-) -> Result<bool, StorageError> {
+) -> Result<Replayed, StorageError> {
     let mut is_whole = true;
+    let from = from.max(partition.log_start());
+    let mut next = from;
     let mut reader = LogReader::new(partition, Depth::Crc, MAX_BATCH_BYTES as u64);
-    reader.seek(partition.log_start())?;
+    reader.seek(from)?;
     let mut decompressor = Decompressor::default();
     let log_of = |segment: usize| partition.segments().get(segment).map_or(partition.dir(), |segment| &segment.log);
     loop {
@@ -96,7 +110,8 @@ pub fn replay(
                 remarks.damages.add_scanned(log_of(segment), &damage);
             }
             ReadStep::Entry { segment, entry } => {
-                if let Err(reason) = visit_batch(&entry.frame, partition.log_start(), &mut decompressor, visit) {
+                next = entry.frame.last_offset().next().max(next);
+                if let Err(reason) = visit_batch(&entry.frame, from, &mut decompressor, visit) {
                     is_whole = false;
                     let (log, next) = (log_of(segment).to_owned(), Some(entry.frame.last_offset().next()));
                     remarks.damages.add(LogDamage { log, position: entry.position, reason, next });
@@ -105,12 +120,12 @@ pub fn replay(
         }
     }
     remarks.notices.append(&mut reader.take_notices());
-    Ok(is_whole)
+    Ok(Replayed { is_whole, next })
 }
 
 fn visit_batch(
     frame: &Frame<'_>,
-    log_start: Offset,
+    from: Offset,
     decompressor: &mut Decompressor,
     visit: &mut dyn FnMut(Event<'_>),
 ) -> Result<(), crate::batch::PayloadError> {
@@ -122,7 +137,7 @@ fn visit_batch(
             if matches!(ends, Some(ControlType::Commit | ControlType::Abort)) {
                 visit(Event::End { producer, is_commit: ends == Some(ControlType::Commit) });
             }
-        } else if record.offset >= log_start {
+        } else if record.offset >= from {
             let RecordRef { offset, timestamp_ms, key, value, .. } = *record;
             visit(Event::Record { record: Applied { offset, timestamp_ms, key, value }, transaction });
         }

@@ -132,16 +132,19 @@ impl TransactionCoordinator {
         for (number, partition) in partitions(log_dirs, CoordinatorTopic::Transaction, &mut remarks.failures) {
             coordinator.partitions.insert(number);
             let mut said = Vec::new();
-            let read = replay(&partition, remarks, &mut |event| {
+            let read = replay(&partition, Offset::ZERO, remarks, &mut |event| {
                 let Event::Record { record, .. } = event else { return };
                 if let Err(error) = coordinator.apply(number, record) {
                     said.push(Notice::new(partition.dir(), format!("record at offset {}: {error}", record.offset)));
                 }
             });
-            let is_whole = read.unwrap_or_else(|error| {
-                remarks.failures.push(error);
-                false
-            });
+            let is_whole = match read {
+                Ok(replayed) => replayed.is_whole,
+                Err(error) => {
+                    remarks.failures.push(error);
+                    false
+                }
+            };
             if !is_whole || !said.is_empty() {
                 coordinator.damaged.insert(number);
             }

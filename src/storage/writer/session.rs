@@ -34,9 +34,9 @@ use crate::storage::create::{self, CreateError};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::lock::{DirLock, LockError, Turn};
-use crate::storage::log_dir::LogDir;
+use crate::storage::log_dir::{LogDir, open_partition_dir};
 use crate::storage::names::{PartitionDirName, SegmentFileKind, segment_file_name};
-use crate::storage::partition::{Checkpoints, present};
+use crate::storage::partition::{Checkpoints, Partition, present};
 use crate::storage::recovery::{self, LoadError, LoadOptions, Loss, Plan};
 use crate::storage::{clean_shutdown, index, index::offset::OffsetIndex};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition, Uuid};
@@ -395,6 +395,19 @@ impl AppendSession {
                 log.start_at(first, now_ms)?;
             }
             log.append_as_follower(batches, now_ms)
+        })
+    }
+
+    /// Reads a partition while nobody writes to it: what is there is whole, as far as a recovery can make it.
+    pub fn look<T>(
+        &mut self,
+        partition: &TopicPartition,
+        now_ms: TimestampMs,
+        look: impl FnOnce(&Partition) -> Result<T, StorageError>,
+    ) -> Result<T, SessionError> {
+        self.in_turn(partition, now_ms, |log| {
+            log.write_out()?;
+            look(&open_partition_dir(log.dir())?.0)
         })
     }
 
