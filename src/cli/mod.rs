@@ -13,6 +13,7 @@ pub mod dump_segment;
 pub mod filter;
 pub mod groups;
 pub mod input;
+mod interrupt;
 pub mod json_row;
 pub mod kafka_table;
 mod live;

@@ -1,5 +1,6 @@
 //! `logdir consume`: records of partitions, on stdout.
 
+mod group;
 mod merge;
 mod pieces;
 pub(super) mod select;
@@ -193,6 +194,10 @@ pub struct ConsumeArgs {
     /// Which records to print.
     #[command(flatten)]
     pub filter: FilterArgs,
+
+    /// How a group is read.
+    #[command(flatten)]
+    pub group: group::GroupArgs,
 }
 
 const FORMAT_HELP: &str = "\
@@ -212,11 +217,9 @@ impl ConsumeArgs {
     pub fn offsets(&self) -> anyhow::Result<Offsets> {
         let offsets = Offsets::new(&self.offset).map_err(|error| Problem::usage(format!("--offset: {error}")))?;
         if offsets.ranges().any(|range| range.start == Bound::Stored) {
-            return Err(Problem::usage(
-                "--offset: 'stored' is a group's committed offset, and consume reads for no group",
-            )
-            .hint("give a number, -N, start, end or @TIME (see --help)")
-            .into());
+            return Err(Problem::usage("--offset: 'stored' is a group's committed offset, and no group is named")
+                .hint("name it with -G NAME, or give a number, -N, start, end or @TIME (see --help)")
+                .into());
         }
         Ok(offsets)
     }
@@ -261,6 +264,9 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if args.merge && args.follow {
         return Err(Problem::usage("--merge needs the end of every partition, --follow has none").into());
     }
+    if let Some(name) = &args.group.group {
+        return group::run(name, args, global, ui);
+    }
     let log_dirs = dirs::of_options(&args.paths, global)?;
     let offsets = args.offsets()?;
     let format = args.record_format(global.output(), ui.table_style())?;
@@ -273,18 +279,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         of_replicas: OfReplicas::Furthest,
     };
     let selected = select(&selection)?;
-    let mut consumer = Consumer {
-        offsets,
-        args,
-        formatter: Formatter::new(format, ui.time_text()).decoding(args.decode),
-        filter: args.filter.filter(),
-        decompressor: Decompressor::with_cap(max_batch_bytes(args)),
-        left: args.count.unwrap_or(u64::MAX),
-        slots: Vec::new(),
-        spare: Vec::new(),
-        ahead: None,
-        outcome: Outcome::Done,
-    };
+    let mut consumer = Consumer::new(args, offsets, Formatter::new(format, ui.time_text()).decoding(args.decode));
     consumer.share_work(global.threads().get());
     for message in selected.messages {
         message.show(ui);
@@ -341,7 +336,22 @@ struct Consumer<'a> {
     outcome: Outcome,
 }
 
-impl Consumer<'_> {
+impl<'a> Consumer<'a> {
+    fn new(args: &'a ConsumeArgs, offsets: Offsets, formatter: Formatter) -> Consumer<'a> {
+        Consumer {
+            args,
+            offsets,
+            formatter,
+            filter: args.filter.filter(),
+            decompressor: Decompressor::with_cap(max_batch_bytes(args)),
+            left: args.count.unwrap_or(u64::MAX),
+            slots: Vec::new(),
+            spare: Vec::new(),
+            ahead: None,
+            outcome: Outcome::Done,
+        }
+    }
+
     fn options(&self, partition: &Partition) -> StreamOptions {
         StreamOptions {
             range: self.offsets.for_partition(partition.topic_partition().partition),
@@ -460,43 +470,68 @@ impl Consumer<'_> {
         progress: &mut Progress,
         ui: &mut Ui,
     ) -> anyhow::Result<Result<BatchRead, StorageError>> {
-        let batch = match stream.next(&mut |message| said.push(message)) {
-            Ok(Some(batch)) => batch,
-            Ok(None) => return Ok(Ok(BatchRead::End)),
+        let unbuffered = self.args.unbuffered;
+        let visited = self.visit_batch(stream, said, progress, |formatter, row| {
+            formatter.write(row, ui.out().buffer());
+            match if unbuffered { ui.out().send() } else { ui.out().drain() } {
+                Ok(Pipe::Open) => ControlFlow::Continue(()),
+                closed_or_failed => ControlFlow::Break(closed_or_failed),
+            }
+        });
+        Ok(Ok(match visited {
+            Ok(Visited { broken: Some(Err(error)), .. }) => return Err(error.into()),
+            Ok(Visited { broken: Some(Ok(_)), .. }) => BatchRead::Stop,
+            Ok(Visited { read, .. }) => read,
             Err(error) => return Ok(Err(error)),
+        }))
+    }
+
+    /// One batch: `each` has the records that are wanted of it, until it breaks or there were enough of them.
+    fn visit_batch<B>(
+        &mut self,
+        stream: &mut PartitionStream<'_>,
+        said: &mut Vec<Message>,
+        progress: &mut Progress,
+        mut each: impl FnMut(&mut Formatter, Row<'_>) -> ControlFlow<B>,
+    ) -> Result<Visited<B>, StorageError> {
+        let Some(batch) = stream.next(&mut |message| said.push(message))? else {
+            return Ok(Visited { read: BatchRead::End, next: None, broken: None });
         };
         progress.add(batch.frame.size_bytes());
         self.formatter.begin_batch(&batch.context);
         let every_record = self.filter.is_empty();
         let mut next = batch.first_wanted();
         let behind = batch.frame.last_offset().next();
+        let mut is_enough = false;
         let visited = batch.records(&mut self.decompressor).and_then(|records| {
             records.visit(|record| {
-                next = record.offset.next();
                 if !batch.wanted(record.offset) || !(every_record || self.filter.matches(record)) {
+                    next = record.offset.next();
                     return ControlFlow::Continue(());
                 }
                 if self.left == 0 {
-                    return ControlFlow::Break(Ok(Pipe::Open));
+                    is_enough = true;
+                    return ControlFlow::Break(None);
                 }
                 self.left -= 1;
-                self.formatter.write(Row { batch: &batch.context, record }, ui.out().buffer());
-                match if self.args.unbuffered { ui.out().send() } else { ui.out().drain() } {
-                    Ok(Pipe::Open) => ControlFlow::Continue(()),
-                    closed_or_failed => ControlFlow::Break(closed_or_failed),
+                next = record.offset.next();
+                match each(&mut self.formatter, Row { batch: &batch.context, record }) {
+                    ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    ControlFlow::Break(why) => ControlFlow::Break(Some(why)),
                 }
             })
         });
-        let bad = match visited {
-            Ok(None) => None,
-            Ok(Some(Ok(Pipe::Open | Pipe::Closed))) => return Ok(Ok(BatchRead::Stop)),
-            Ok(Some(Err(error))) => return Err(error.into()),
-            Err(error) => Some(batch.payload_damage(&error, next)),
+        let (broken, bad) = match visited {
+            Ok(broken) => (broken.flatten(), None),
+            Err(error) => (None, Some(batch.payload_damage(&error, next))),
         };
         if let Some(message) = bad {
             stream.meet_bad_payload(message, behind, &mut |message| said.push(message));
+        } else if broken.is_none() && !is_enough {
+            next = behind;
         }
-        Ok(Ok(if self.left == 0 { BatchRead::Stop } else { BatchRead::Done }))
+        let read = if self.left == 0 { BatchRead::Stop } else { BatchRead::Done };
+        Ok(Visited { read, next: Some(next), broken })
     }
 
     /// As many batches as the slots take, formatted on all threads and printed in order, while the batches
@@ -736,6 +771,15 @@ fn fill(
         }
     }
     Ok(BatchRead::Done)
+}
+
+/// What came of a batch.
+struct Visited<B> {
+    read: BatchRead,
+    /// Behind the last record that was taken or passed over; `None`: there was no batch.
+    next: Option<Offset>,
+    /// What broke it off.
+    broken: Option<B>,
 }
 
 enum BatchRead {

@@ -9,6 +9,7 @@ mod list;
 mod reset;
 mod write;
 
+pub(in crate::cli) use self::write::log_problem;
 use super::args::GlobalArgs;
 use super::ui::Ui;
 use super::{Outcome, man};

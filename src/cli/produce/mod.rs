@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use self::feed::{Feed, Ready};
@@ -20,6 +18,7 @@ use self::target::Target;
 use super::args::{GlobalArgs, OutputFormat, now_ms};
 use super::consume::{Delimiter, delimiter};
 use super::input::{ConsoleReader, Fixed, Grammar, InputFormat, Lines};
+use super::interrupt::Interrupt;
 use super::range::parse_time;
 use super::record_format::TextFormat;
 use super::topics::create::PARTITIONS_MAX;
@@ -388,17 +387,12 @@ impl Broker {
 pub fn run(args: &ProduceArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     check(args, global)?;
     let begun = Instant::now();
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The first one ends the input; a second one, while something cannot go on, ends the process.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))?;
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-    }
+    let interrupt = Interrupt::listen()?;
     let grammar = args.grammar()?;
     let feeds = Feed::of(args, &grammar)?;
     let target = Target::find(args, global, ui)?;
     let mut lanes = Lanes::new(args, global, target, ui)?;
-    let fed = feed_all(args, feeds, &mut lanes, &interrupted, ui);
+    let fed = feed_all(args, feeds, &mut lanes, &interrupt, ui);
     // Whatever ended the input, what came before it is stored and closed in good order.
     let outcome = match fed {
         Ok(outcome) => outcome,
@@ -440,7 +434,7 @@ fn feed_all(
     args: &ProduceArgs,
     feeds: Vec<Feed>,
     lanes: &mut Lanes<'_>,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
     ui: &mut Ui,
 ) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
@@ -481,7 +475,7 @@ fn feed_all(
                     }
                 }
             }
-            if interrupted.load(Ordering::Relaxed) {
+            if interrupt.is_asked() {
                 return Ok(outcome | Outcome::Interrupted);
             }
             if left == 0 {
@@ -492,7 +486,7 @@ fn feed_all(
             loop {
                 match feed.wait(wait)? {
                     Ready::Yes => break,
-                    Ready::Interrupted if interrupted.load(Ordering::Relaxed) => {
+                    Ready::Interrupted if interrupt.is_asked() => {
                         return Ok(outcome | Outcome::Interrupted);
                     }
                     Ready::Interrupted | Ready::No => {}

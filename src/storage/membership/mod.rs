@@ -242,6 +242,11 @@ impl GroupMember {
             && self.attendance.look(&self.membership) == Demand::Nothing
     }
 
+    /// Whether the group has changed since the last poll; asked cheaply.
+    pub fn has_news(&self) -> Result<bool, MemberError> {
+        Ok(self.is_due || Some(self.roll.version()?) != self.version)
+    }
+
     /// Takes part: to be called again and again, at least once in the maximum poll interval; cheap where nothing happens.
     ///
     /// `offer` lists what there is to read. `given_up`: what is to be committed of the partitions that the last call asked to
@@ -261,8 +266,7 @@ impl GroupMember {
                 self.is_due = true;
             }
         }
-        let has_news = Some(self.roll.version()?) != self.version;
-        if !(self.is_due || has_news || now >= self.next_tend_ms || given_up.is_some()) {
+        if !(self.has_news()? || now >= self.next_tend_ms || given_up.is_some()) {
             return Ok(Polled::Nothing);
         }
         self.next_tend_ms = now.saturating_add(millis(tend_every(&self.options)));
