@@ -105,6 +105,7 @@ public class LiveKafka {
             case "transactions": return transactions(args[1], Integer.parseInt(args[2]), Long.parseLong(args[3]), Integer.parseInt(args[4]), args[5].equals("open"));
             case "consume": return consume(args);
             case "resume": return resume(args[1], args[2]);
+            case "take-part": return takePart(args[1], args[2], Integer.parseInt(args[3]), Path.of(args[4]), args);
             case "offsets": return offsets(args);
             case "read-batches": return readBatches(Path.of(args[1]), Path.of(args[2]));
             case "write-start": return writeStart(args);
@@ -322,6 +323,77 @@ public class LiveKafka {
         }
         return "" + count;
     }
+
+    /**
+     * take-part GROUP TOPIC MAX FILE key=value...: a member of the group reads MAX records, or to the end, commits them and leaves;
+     * partition and offset of each are lines of FILE. With stay=true it does not leave.
+     */
+    private String takePart(String group, String topic, int max, Path file, String[] args) throws Exception {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", bootstrap);
+        settings.put("key.deserializer", ByteArrayDeserializer.class.getName());
+        settings.put("value.deserializer", ByteArrayDeserializer.class.getName());
+        settings.put("group.id", group);
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
+        settings.put("default.api.timeout.ms", "20000");
+        boolean stays = false;
+        for (int i = 5; i < args.length; i++) {
+            String[] setting = args[i].split("=", 2);
+            if (setting[0].equals("stay")) {
+                stays = Boolean.parseBoolean(setting[1]);
+            } else {
+                settings.put(setting[0], setting[1]);
+            }
+        }
+        settings.put("max.poll.records", Integer.toString(max));
+        StringBuilder lines = new StringBuilder();
+        int count = 0;
+        KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(settings);
+        try {
+            List<TopicPartition> all = new ArrayList<>();
+            consumer.partitionsFor(topic).forEach(info -> all.add(new TopicPartition(info.topic(), info.partition())));
+            Map<TopicPartition, Long> ends = consumer.endOffsets(all);
+            consumer.subscribe(List.of(topic));
+            long deadline = System.currentTimeMillis() + 60_000;
+            while (count < max) {
+                if (System.currentTimeMillis() > deadline) {
+                    throw new IllegalStateException("nothing to read after a minute, " + count + " of " + max + " records");
+                }
+                Map<TopicPartition, Long> next = new HashMap<>();
+                for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
+                    TopicPartition where = new TopicPartition(record.topic(), record.partition());
+                    if (count == max) {
+                        next.putIfAbsent(where, record.offset());
+                        continue;
+                    }
+                    lines.append(record.partition()).append(' ').append(record.offset()).append('\n');
+                    count++;
+                }
+                // What is beyond the limit is left for the next one.
+                next.forEach(consumer::seek);
+                boolean done = !consumer.assignment().isEmpty();
+                for (TopicPartition where : consumer.assignment()) {
+                    done &= consumer.position(where) >= ends.get(where);
+                }
+                if (done) {
+                    break;
+                }
+            }
+            consumer.commitSync();
+        } finally {
+            if (!stays) {
+                consumer.close();
+            } else {
+                STAYING.add(consumer);
+            }
+        }
+        Files.writeString(file, lines);
+        return "" + count;
+    }
+
+    /** Members that do not leave; nobody polls them. */
+    private static final List<KafkaConsumer<byte[], byte[]>> STAYING = new ArrayList<>();
 
     /** resume GROUP TOPIC: how many records a new consumer gets from the group's offsets to the end, in ten seconds at most; they are committed. */
     private String resume(String group, String topic) throws Exception {
