@@ -11,7 +11,8 @@ use crate::types::TopicPartition;
 ///
 /// The order that keeps two members from reading one partition: a member looks at the group ([`Attendance::look`]); what it
 /// has to give up it stops reading, commits, and only then [`Attendance::release`]s and joins again; what it gets it reads
-/// from the offset that is committed after [`Attendance::take`].
+/// from the offset that is committed after [`Attendance::take`]. Who leaves looks first, too: as long as it has not taken
+/// the group's generation, what it has read cannot be committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attendance {
     id: String,
@@ -37,7 +38,8 @@ pub enum Demand {
         /// Partitions that it has and does not keep: nobody else has them yet, so what was read of them is committed with the
         /// new generation.
         revoked: BTreeSet<TopicPartition>,
-        /// Partitions that it has and should have given up before: others may have them, nothing of them is committed.
+        /// Partitions that it has and should have given up before: others may have them, nothing of them is committed. Some
+        /// of them may be among those that it gets.
         lost: BTreeSet<TopicPartition>,
         /// Partitions that it gets: read from what is committed now.
         added: BTreeSet<TopicPartition>,
@@ -98,6 +100,11 @@ impl Attendance {
         &self.owned
     }
 
+    /// Whether it has to join again on its own account: it has given something up, or wants other topics.
+    pub const fn must_join(&self) -> bool {
+        self.must_join
+    }
+
     /// Wants these topics from now on; says whether that is news. It must join again then.
     pub fn subscribe(&mut self, interest: Interest) -> bool {
         let is_news = self.topics != interest.topics;
@@ -130,11 +137,14 @@ impl Attendance {
             return match self.protocol {
                 // It gives everything up before it joins. If it has something, then it has missed a rebalance.
                 Protocol::Eager => Demand::Take { revoked: BTreeSet::new(), lost: self.owned.clone(), added: assigned },
-                Protocol::Cooperative => Demand::Take {
-                    revoked: self.owned.difference(&assigned).cloned().collect(),
-                    lost: BTreeSet::new(),
-                    added: assigned.difference(&self.owned).cloned().collect(),
-                },
+                Protocol::Cooperative => {
+                    // The assignor leaves a member what it said it had when it joined. Of the rest others may have read, and
+                    // committed, meanwhile, even if it is this member's now: so it is for a static member that has missed a
+                    // rebalance. In Kafka it meets `ILLEGAL_GENERATION`, and all it has is lost (`onPartitionsLost`).
+                    let told: BTreeSet<TopicPartition> = member.interest.owned.iter().cloned().collect();
+                    let safe = &self.owned & &told;
+                    Demand::Take { revoked: &safe - &assigned, lost: &self.owned - &told, added: &assigned - &safe }
+                }
             };
         }
         let is_asked = group.rebalance_since_ms.is_some() && !member.has_joined;

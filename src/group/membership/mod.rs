@@ -280,12 +280,18 @@ impl Membership {
             self.leader = Some(id.clone());
         }
         let wants_the_same = old.assignors == member.assignors && old.interest.topics == member.interest.topics;
-        if wants_the_same && self.rebalance_since_ms.is_none() {
+        // In the cooperative protocol the predecessor may have had to let go of something and join again: nobody is to have
+        // that before. Its successor has nothing to let go of, so this join is the one that is waited for.
+        let is_awaited = old.interest.owned.iter().any(|partition| !member.assignment.contains(partition));
+        if wants_the_same && !is_awaited && self.rebalance_since_ms.is_none() {
             // What the predecessor said it had stands in the group's record.
             member.interest = old.interest;
             self.members.insert(id, member);
             return Joined::Replaced;
         }
+        // It waits for the rebalance that it has joined, as the others do: what its predecessor had may go to somebody else
+        // in it, before or after this member gets to look.
+        member.joined_in = self.generation;
         member.has_joined = true;
         let is_new_rebalance = self.rebalance_since_ms.is_none();
         self.members.insert(id.clone(), member);

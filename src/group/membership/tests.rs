@@ -163,3 +163,52 @@ fn new_partitions_are_one_rebalance() {
     assert!(bench.group.refresh(&topics(6), 3));
     assert_eq!(bench.group.state(), State::PreparingRebalance);
 }
+
+/// The successor took what its predecessor had in the generation that was ending, while the others waited for no more joins:
+/// a moment later somebody else was to read it.
+#[test]
+fn a_static_member_that_comes_back_during_a_rebalance_waits_for_its_end() {
+    let mut bench = Bench::new(ClientAssignor::Range);
+    bench.add("a-1", Some("a"));
+    bench.settle();
+    bench.members.clear();
+    bench.add("b-1", Some("b"));
+    assert_eq!(bench.group.state(), State::PreparingRebalance);
+    bench.add("a-2", Some("a"));
+    assert_eq!(bench.members[1].look(&bench.group), Demand::Nothing);
+    bench.settle();
+    assert_eq!((bench.sizes(), bench.group.generation()), (vec![2, 2], 2));
+}
+
+/// What the predecessor had to let go of was given to nobody, and its successor did not know of it: nobody read it.
+#[test]
+fn a_static_member_comes_back_for_one_that_had_to_let_go() {
+    let mut bench = Bench::new(ClientAssignor::CooperativeSticky);
+    bench.add("a-1", Some("a"));
+    bench.settle();
+    bench.add("b-1", Some("b"));
+    bench.group.join(joining(&bench.members[0], &bench.assignors), 2).unwrap();
+    assert!(bench.group.complete(&topics(4), 3), "b has nothing yet, a is to let go of two");
+    bench.members.remove(0);
+    bench.add("a-2", Some("a"));
+    bench.settle();
+    assert_eq!((bench.sizes(), bench.group.generation()), (vec![2, 2], 3));
+}
+
+/// It would have committed, in the generation of those that read on in its place, how far it had come itself.
+#[test]
+fn a_static_member_that_missed_a_rebalance_loses_what_it_did_not_tell_of() {
+    let mut bench = Bench::new(ClientAssignor::CooperativeSticky);
+    bench.add("a-1", Some("a"));
+    bench.settle();
+    bench.add("b-1", Some("b"));
+    assert!(bench.group.complete(&topics(4), 60_000), "a has not joined");
+    let assigned: BTreeSet<_> = bench.group.member("a-1").unwrap().assignment.iter().cloned().collect();
+    assert_eq!(assigned.len(), 2, "and is in the group all the same");
+    let lost = bench.members[0].owned().clone();
+    assert_eq!(lost.len(), 4);
+    let demand = Demand::Take { revoked: BTreeSet::new(), lost, added: assigned };
+    assert_eq!(bench.members[0].look(&bench.group), demand);
+    bench.settle();
+    assert_eq!(bench.sizes(), [2, 2]);
+}
