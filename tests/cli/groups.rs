@@ -107,18 +107,95 @@ fn what_is_not_there_is_said() {
     }
 }
 
+/// Names of directories, sorted.
+fn directories(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn a_directory_without_the_topic_has_no_groups() {
+fn the_topic_is_made_by_whoever_commits_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    std::fs::write(dir.join("records"), "a\nb\n").unwrap();
+    let (code, _, stderr) = run_in(dir, &["produce", "-d", "data", "-t", "orders", "--create", "1", "-l", "records"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(groups(dir, &["list", "--json"]).1, "");
+    let before = state_of(&dir.join("data"));
+    let reset = ["reset-offsets", "g", "-t", "orders", "--to-latest"];
+    let (code, _, stderr) = groups(dir, &reset);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("would make topic '__consumer_offsets' with 50 partitions first"), "{stderr}");
+    assert_eq!(state_of(&dir.join("data")), before, "a dry run makes nothing");
+
+    let (code, _, stderr) = groups(dir, &[&reset[..], &["--execute"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("made topic '__consumer_offsets' with 50 partitions, id "), "{stderr}");
+    assert!(stderr.contains("no metadata log is in these directories"), "{stderr}");
+    assert_eq!(directories(&dir.join("data")).len(), 51);
+    assert_eq!(rows(dir, &["describe", "g"])[0]["current_offset"], 2);
+    let (code, stdout, stderr) = run_in(dir, &["verify", "-d", "data"]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let (_, stdout, _) = run_in(dir, &["topics", "describe", "__consumer_offsets", "-d", "data", "--json"]);
+    assert!(stdout.contains("\"topic_id\":\""), "{stdout}");
+
+    // As a run leaves it that ended while the partitions got their names: the next one makes the rest, under the same id.
+    let id =
+        |partition: &str| std::fs::read_to_string(dir.join("data").join(partition).join("partition.metadata")).unwrap();
+    let made = id("__consumer_offsets-49");
+    for number in 0..40 {
+        std::fs::remove_dir_all(dir.join(format!("data/__consumer_offsets-{number}"))).unwrap();
+    }
+    // "g" stands in one that has records: it cannot be told whether the rest were lost.
+    let reset = |args: &[&str]| groups(dir, &[&["reset-offsets", "h", "-t", "orders", "--execute"][..], args].concat());
+    let holds = (40..50).find(|number| {
+        let log = dir.join(format!("data/__consumer_offsets-{number}/00000000000000000000.log"));
+        std::fs::metadata(log).unwrap().len() > 0
+    });
+    if let Some(number) = holds {
+        let (code, _, stderr) = reset(&["--to-latest"]);
+        assert!(code == 3 && stderr.contains("how many it has is not known"), "{code} {stderr}");
+        let name = format!("data/__consumer_offsets-{number}/00000000000000000000.log");
+        std::fs::write(dir.join(name), "").unwrap();
+    }
+    let (code, _, stderr) = reset(&["--to-latest"]);
+    assert!(code == 0 && stderr.contains("of topic '__consumer_offsets' with 50 partitions"), "{code} {stderr}");
+    assert_eq!(directories(&dir.join("data")).len(), 51);
+    assert_eq!(id("__consumer_offsets-0"), made);
+
+    // With what a broker's settings say, on several directories.
+    let (code, _, stderr) = run_in(dir, &["produce", "-d", "a", "-t", "orders", "--create", "1", "-l", "records"]);
+    assert_eq!(code, 0, "{stderr}");
+    std::fs::create_dir(dir.join("b")).unwrap();
+    let properties = format!("log.dirs={0}/a,{0}/b\noffsets.topic.num.partitions=4\n", dir.display());
+    std::fs::write(dir.join("server.properties"), properties).unwrap();
+    let (code, _, stderr) = run_in(
+        dir,
+        &["groups", "reset-offsets", "g", "-t", "orders", "--to-latest", "--execute", "-F", "server.properties"],
+    );
+    assert_eq!(code, 0, "{stderr}");
+    let made: Vec<String> = ["a", "b"].iter().flat_map(|name| directories(&dir.join(name))).collect();
+    assert_eq!(made.iter().filter(|name| name.starts_with("__consumer_offsets-")).count(), 4, "{made:?}");
+}
+
+#[test]
+fn a_topic_that_its_cluster_does_not_know_is_made_with_a_warning() {
     let (_temp, dir) = copied("codecs/data");
     let path = dir.display().to_string();
     let before = state_of(&dir);
     let (code, stdout, _) = run(&["groups", "list", "-d", &path, "--json"]);
     assert_eq!((code, stdout.as_str()), (0, ""));
-    let (code, _, stderr) =
-        run(&["groups", "reset-offsets", "g", "-t", "edge", "--to-latest", "--execute", "-d", &path]);
-    assert_eq!(code, 3, "{stderr}");
-    assert!(stderr.contains("there is no __consumer_offsets in these directories"), "{stderr}");
+    let reset = ["groups", "reset-offsets", "g", "-t", "edge", "--to-latest", "-d", &path];
+    let (code, _, stderr) = run(&reset);
+    let said = "the cluster's metadata does not know topic '__consumer_offsets'";
+    assert!(code == 0 && stderr.contains(said), "{code} {stderr}");
     assert_eq!(state_of(&dir), before);
+    let (code, _, stderr) = run(&[&reset[..], &["--execute"]].concat());
+    assert!(code == 0 && stderr.contains(said) && stderr.contains("logdir groups import FILE"), "{code} {stderr}");
+    let (_, stdout, _) = run(&["groups", "list", "-d", &path, "--output", "kafka"]);
+    assert_eq!(stdout, "g\n");
 }
 
 #[test]

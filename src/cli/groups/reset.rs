@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::books::Books;
 use super::kafka;
-use super::write::{check_whole, file_problem, why_not, write};
+use super::write::{Making, check_whole, file_problem, prepare, why_not, write};
 use crate::batch::compression::MAX_BATCH_BYTES;
 use crate::cli::args::{GlobalArgs, OutputFormat, now_ms};
 use crate::cli::consume::select::{storage_problem, topic_not_found};
@@ -150,6 +150,9 @@ const COLUMNS: &[Column] = &[
 
 /// Says where groups go, and with --execute writes it.
 pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if args.execute {
+        prepare(global, ui)?;
+    }
     let books = Books::open(global, ui)?;
     let mut outcome = books.outcome();
     let file = args.from_file.as_ref().map(read_plan).transpose()?;
@@ -183,13 +186,21 @@ pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
             reset.apply(&place).map_err(|error| Problem::new("refused", format!("{group}, {partition}: {error}")))?;
         rows.push(Row { group, partition, committed: place.committed, new, log_end: place.log_end });
     }
+    // A plan that is only exported may be for other directories.
+    let is_here = args.execute || !args.export;
+    let making = if is_here { Making::of(&books, &groups, global)? } else { None };
     if args.execute {
-        write(&books, &changes(&rows, &groups), ui)?;
+        write(&books, &changes(&rows, &groups), making.as_ref(), ui)?;
     }
     print(args, &rows, global, ui)?;
     match (args.execute, rows.len()) {
         (true, count) => ui.note(&format!("{count} offsets committed")),
-        (false, _) => ui.note("nothing written; run again with --execute"),
+        (false, _) => {
+            if let Some(making) = &making {
+                making.say_planned(ui);
+            }
+            ui.note("nothing written; run again with --execute");
+        }
     }
     Ok(outcome)
 }
