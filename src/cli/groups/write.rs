@@ -11,7 +11,7 @@ use crate::cli::ui::{Problem, Ui};
 use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::group::ModernKind;
 use crate::storage::coordinator::group_log::{self, Change, GroupLog, GroupLogError};
-use crate::storage::coordinator::groups::{Group, Protocol};
+use crate::storage::coordinator::groups::{Group, OFFSETS_RETENTION_MS, Protocol};
 use crate::storage::create::{CreateError, TopicPlan};
 use crate::storage::log_dir::LogDir;
 use crate::storage::node::Node;
@@ -156,6 +156,12 @@ pub fn broker_number(global: &GlobalArgs, name: &str) -> anyhow::Result<Option<i
         global.properties.iter().fold(problem, |problem, path| problem.path(path))
     })?;
     Ok(Some(number))
+}
+
+/// How long a broker keeps what an empty group has committed: `offsets.retention.minutes` of `-F`, else seven days.
+pub fn retention_ms(global: &GlobalArgs) -> anyhow::Result<i64> {
+    let minutes = broker_number(global, "offsets.retention.minutes")?;
+    Ok(minutes.map_or(OFFSETS_RETENTION_MS, |minutes| minutes.saturating_mul(60_000)))
 }
 
 /// Writes what changes of each group, all of it on disk when this returns; `making`: what is made first.
