@@ -1,4 +1,4 @@
-//! `topics create`, `delete` and `adopt` killed at their system calls: what was there or the result is there, and a rerun
+//! `topics create`, `delete` and `adopt`, and a `groups commit` that makes its topic, killed at their system calls: what was there or the result is there, and a rerun
 //! finishes.
 //!
 //! Needs strace, and a system that lets it trace; without them the test says so and is skipped. By default every 41st system
@@ -307,4 +307,38 @@ fn a_deletion_and_a_creation_leave_whole_partitions() {
     };
     let args = ["topics", "create", "new", "--partitions", "3", "--if-not-exists", "-d", work];
     kill_at_every_call("create", &|| place.fresh(), &args, &made);
+}
+
+#[test]
+fn a_first_commit_is_there_or_is_not_and_a_rerun_finishes() {
+    let temp = tempfile::tempdir().unwrap();
+    let [pristine, work] = ["pristine", "work"].map(|name| temp.path().join(name));
+    let records = temp.path().join("records");
+    fs::write(&records, "a\nb\nc\n").unwrap();
+    let (from, records) = (pristine.to_str().unwrap(), records.to_str().unwrap());
+    assert!(quiet(&["produce", "-d", from, "-t", "orders", "--create", "1", "-l", records]).success());
+    let properties = temp.path().join("server.properties");
+    fs::write(&properties, format!("log.dirs={}\noffsets.topic.num.partitions=4\n", work.display())).unwrap();
+    let args = ["groups", "commit", "billing", "orders:0=2", "-F", properties.to_str().unwrap()];
+    let exported = || {
+        let args = ["groups", "export", "billing", "-d", work.to_str().unwrap()];
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let fresh = || {
+        let _ = fs::remove_dir_all(&work);
+        copy(&pristine, &work);
+    };
+    let check = |place: &str, is_over: bool| {
+        let said = exported();
+        assert!(said.is_empty() || said == "orders,0,2\n", "{place}: {said}");
+        let partitions = names(&work).into_iter().filter(|name| name.starts_with("__consumer_offsets-"));
+        let made = partitions.filter(|name| !name.ends_with("-delete")).count();
+        assert!(said.is_empty() || made == 4, "{place}: {made} partitions");
+        if is_over {
+            assert!(quiet(&["verify", "-d", work.to_str().unwrap()]).success(), "{place}: verify");
+        }
+        made == 4 && !said.is_empty()
+    };
+    kill_at_every_call("groups commit", &fresh, &args, &check);
 }

@@ -325,6 +325,42 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-consumer-groups.sh --reset-offsets, with its options and its CSV.",
     },
     Page {
+        command: "groups commit",
+        examples: &[
+            ("logdir groups commit billing orders:0=42 orders:1=17 -d data", "the group goes on reading from there"),
+            (
+                "logdir groups commit billing orders:0=42,3 --metadata 'rewound by hand' -d data",
+                "with the leader epoch of the record before it and a word beside it",
+            ),
+            ("logdir groups commit billing orders:0=42 -n -d data", "what that would come to"),
+        ],
+        kafka: "kafka-consumer-groups.sh --reset-offsets --to-offset, one partition at a time.",
+    },
+    Page {
+        command: "groups export",
+        examples: &[
+            ("logdir groups export --all-groups -d data > offsets.csv", "the CSV of kafka-consumer-groups.sh --export"),
+            ("logdir groups export billing -d data > billing.csv", "of one group, without its name"),
+            (
+                "logdir groups export --json -d /mnt/broker1/data,/mnt/broker2/data > offsets.jsonl",
+                "everything that a cluster's groups have committed, for groups import",
+            ),
+        ],
+        kafka: "kafka-consumer-groups.sh --reset-offsets --to-current --export; its --from-file reads the CSV.",
+    },
+    Page {
+        command: "groups import",
+        examples: &[
+            ("logdir groups import offsets.jsonl -d data", "what would be committed, old and new"),
+            ("logdir groups import offsets.jsonl --execute -d data", "commit it"),
+            (
+                "logdir groups export billing -d old | logdir groups import - -G invoices --execute -d new",
+                "under another name, in another cluster's directory",
+            ),
+        ],
+        kafka: "kafka-consumer-groups.sh --reset-offsets --from-file.",
+    },
+    Page {
         command: "groups assign",
         examples: &[
             (

@@ -18,6 +18,7 @@ use crate::schema::coordinator::group::modern::{Partitions, TopicKey};
 use crate::schema::coordinator::group::{ClassicGroup, ClassicMember, ModernKind, ModernMember};
 use crate::schema::image::MetadataImage;
 use crate::storage::coordinator::groups::{Group, GroupCoordinator, Protocol};
+use crate::storage::leader_epochs;
 use crate::storage::list_offsets::ListOffsets;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
@@ -25,7 +26,7 @@ use crate::storage::partition::present;
 use crate::storage::partition_metadata;
 use crate::storage::remarks::Remarks;
 use crate::storage::replicas;
-use crate::types::{Offset, TopicPartition, Uuid};
+use crate::types::{LeaderEpoch, Offset, TopicPartition, Uuid};
 
 /// The coordinator's state, and what it is read beside.
 pub struct Books {
@@ -125,6 +126,36 @@ impl Books {
             numbers.iter().map(move |number| TopicPartition::new(topic.clone(), *number)).collect::<Vec<_>>()
         };
         partitions.iter().flat_map(each).collect()
+    }
+
+    /// Every partition that is in the log directories.
+    pub fn all_partitions(&self) -> BTreeSet<TopicPartition> {
+        let live = self.log_dirs.iter().flat_map(LogDir::partitions).filter(|(name, _)| name.kind == DirKind::Live);
+        live.map(|(name, _)| name.topic_partition.clone()).collect()
+    }
+
+    /// Whether the cluster's metadata knows the partition.
+    pub fn is_known(&self, partition: &TopicPartition) -> bool {
+        let topic = self.image.as_ref().and_then(|image| image.topic_named(&partition.topic));
+        topic.is_some_and(|topic| topic.partitions.contains_key(&partition.partition))
+    }
+
+    /// The id of a topic, as the cluster's metadata knows it, else by its directories.
+    pub fn topic_id(&self, topic: &str) -> Option<Uuid> {
+        let known = self.image.as_ref().and_then(|image| image.topic_named(topic)).map(|topic| topic.topic_id);
+        known.or_else(|| self.topics.iter().find(|(_, name)| *name == topic).map(|(id, _)| *id))
+    }
+
+    /// The newest leader epoch of a partition, by its replicas here and the cluster's metadata; `None` where neither tells.
+    pub fn leader_epoch(&self, partition: &TopicPartition) -> Option<LeaderEpoch> {
+        let topic = self.image.as_ref().and_then(|image| image.topic_named(&partition.topic));
+        let known =
+            topic.and_then(|topic| topic.partitions.get(&partition.partition)).map(|record| record.leader_epoch);
+        let of_log = |log_dir: &LogDir| {
+            let path = log_dir.dir().join(partition.to_string()).join(leader_epochs::FILE_NAME);
+            leader_epochs::read(&path).ok()?.latest().map(|entry| entry.epoch)
+        };
+        known.map(LeaderEpoch).into_iter().chain(self.log_dirs.iter().filter_map(of_log)).max()
     }
 
     /// Where the logs of these partitions begin and end; those that are not there are left out.

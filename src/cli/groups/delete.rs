@@ -72,7 +72,7 @@ pub fn run(args: &DeleteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
         changes.push((id, removal_of(group)));
     }
     if args.execute {
-        write(&books, &changes, ui)?;
+        write(&books, &changes, None, ui)?;
     }
     let is_json = global.output() == Some(OutputFormat::Json);
     for (id, _) in &changes {
@@ -126,7 +126,7 @@ pub fn run_offsets(args: &DeleteOffsetsArgs, global: &GlobalArgs, ui: &mut Ui) -
         changes.push((id, partitions.into_iter().cloned().map(Change::Forget).collect()));
     }
     if args.execute {
-        write(&books, &changes, ui)?;
+        write(&books, &changes, None, ui)?;
     }
     let is_json = global.output() == Some(OutputFormat::Json);
     for (id, changes) in &changes {

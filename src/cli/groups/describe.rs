@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::books::{Books, Ends, Member};
 use super::kafka;
 use super::list::epoch_and_assignor;
-use crate::cli::args::{GlobalArgs, OutputFormat};
+use super::write::retention_ms;
+use crate::cli::args::{GlobalArgs, OutputFormat, now_ms};
 use crate::cli::json_row::JsonRow;
 use crate::cli::table::{Column, Listing, ListingStyle};
 use crate::cli::ui::{Pipe, Ui};
@@ -16,7 +17,8 @@ use crate::types::{ProducerId, TopicPartition};
 /// Show what groups have committed and how far behind they are, their members, or their state
 ///
 /// An offset below the log start or above the log end is pointed out: a consumer that resumes there follows its
-/// auto.offset.reset. What open transactions are about to commit stands in a row of its own.
+/// auto.offset.reset. What open transactions are about to commit stands in a row of its own. An offset that a broker removes
+/// at its next look is expired: offsets.retention.minutes of -F, else seven days, have passed.
 #[derive(clap::Args, Debug)]
 #[command(before_long_help = man::examples("groups describe"))]
 pub struct DescribeArgs {
@@ -55,6 +57,8 @@ pub struct OffsetRow<'b> {
     pub ends: Option<Ends>,
     /// Who has the partition.
     pub member: Option<&'b Member>,
+    /// A broker removes it at its next look.
+    pub is_expired: bool,
 }
 
 impl OffsetRow<'_> {
@@ -176,8 +180,9 @@ fn print_offsets(
         listing.header(ui.out().buffer());
     }
     let is_kafka = global.output() == Some(OutputFormat::Kafka);
+    let retention_ms = retention_ms(global)?;
     for ((id, group), members) in groups.iter().zip(&members) {
-        let mut rows = rows(group, members, &|partition| ends.get(partition).copied());
+        let mut rows = rows(group, members, retention_ms, &|partition| ends.get(partition).copied());
         if is_kafka {
             rows.retain(|row| row.pending.is_none());
             let (said, is_shown) = kafka::said_of(id, group, rows.len());
@@ -206,9 +211,12 @@ fn print_offsets(
 fn rows<'b>(
     group: &'b Group,
     members: &'b [Member],
+    retention_ms: i64,
     ends: &dyn Fn(&TopicPartition) -> Option<Ends>,
 ) -> Vec<OffsetRow<'b>> {
+    let expired: BTreeSet<&TopicPartition> = group.expired(retention_ms, now_ms()).into_iter().collect();
     let row = |partition: &'b TopicPartition, member| OffsetRow {
+        is_expired: expired.contains(partition),
         partition: Some(partition),
         committed: group.offsets.get(partition),
         pending: None,
@@ -230,20 +238,20 @@ fn rows<'b>(
             pending: Some(*producer),
             ends: ends(partition),
             member: None,
+            is_expired: false,
         }));
     }
     rows
 }
 
 fn note(row: &OffsetRow<'_>) -> String {
-    match (row.pending, row.trouble()) {
-        (Some(producer), _) => format!("pending, producer {producer}"),
-        (None, Some(trouble)) => trouble.to_owned(),
-        (None, None) => match (row.partition, row.ends) {
-            (Some(_), None) => "no such log here".to_owned(),
-            _ => "-".to_owned(),
-        },
+    if let Some(producer) = row.pending {
+        return format!("pending, producer {producer}");
     }
+    let is_elsewhere = row.partition.is_some() && row.ends.is_none();
+    let notes = [row.trouble(), is_elsewhere.then_some("no such log here"), row.is_expired.then_some("expired")];
+    let notes: Vec<&str> = notes.into_iter().flatten().collect();
+    if notes.is_empty() { "-".to_owned() } else { notes.join(", ") }
 }
 
 fn offset_row(listing: &mut Listing, id: &str, row: &OffsetRow<'_>, ui: &mut Ui) {
@@ -287,6 +295,7 @@ fn offset_json(id: &str, row: &OffsetRow<'_>, out: &mut Vec<u8>) {
         .field("pending_producer_id", row.pending.map(|producer| producer.0))
         .field("member", row.member.map(|member| member.id.clone()))
         .field("trouble", row.trouble())
+        .field("expired", row.is_expired)
         .write(out);
 }
 

@@ -221,23 +221,6 @@ pub fn new_offsets(rows: &[(&str, &TopicPartition, Offset)], out: &mut Vec<u8>) 
     out.push(b'\n');
 }
 
-/// A cell as Jackson's CSV writes it: in quotes where it must be.
-pub fn csv_cell(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r', ' ']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
-}
-
-/// What a cell says.
-pub fn csv_value(cell: &str) -> String {
-    let cell = cell.trim();
-    match cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => cell.to_owned(),
-    }
-}
-
 /// `t0:0,1;t1:2`; a dash for nothing.
 fn assignment<'p>(partitions: impl Iterator<Item = &'p TopicPartition>) -> String {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();

@@ -2,10 +2,16 @@
 
 mod assign;
 mod books;
+mod changes;
+mod commit;
+mod csv;
 mod delete;
 mod describe;
+mod export;
+mod import;
 mod kafka;
 mod list;
+mod offsets_file;
 mod reset;
 mod write;
 
@@ -33,7 +39,10 @@ pub struct GroupsArgs {
 pub enum Verb {
     List(list::ListArgs),
     Describe(describe::DescribeArgs),
+    Commit(commit::CommitArgs),
     ResetOffsets(Box<reset::ResetArgs>),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Delete(delete::DeleteArgs),
     Assign(assign::AssignArgs),
     DeleteOffsets(delete::DeleteOffsetsArgs),
@@ -41,7 +50,7 @@ pub enum Verb {
 
 /// Whether the verb changes nothing.
 pub(in crate::cli) const fn only_reads(args: &GroupsArgs) -> bool {
-    matches!(args.verb, Verb::List(_) | Verb::Describe(_) | Verb::Assign(_))
+    matches!(args.verb, Verb::List(_) | Verb::Describe(_) | Verb::Export(_) | Verb::Assign(_))
 }
 
 /// Does it.
@@ -49,6 +58,9 @@ pub fn run(args: &GroupsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     match &args.verb {
         Verb::List(args) => list::run(args, global, ui),
         Verb::Describe(args) => describe::run(args, global, ui),
+        Verb::Commit(args) => commit::run(args, global, ui),
+        Verb::Export(args) => export::run(args, global, ui),
+        Verb::Import(args) => import::run(args, global, ui),
         Verb::ResetOffsets(args) => reset::run(args, global, ui),
         Verb::Assign(args) => assign::run(args, global, ui),
         Verb::Delete(args) => delete::run(args, global, ui),

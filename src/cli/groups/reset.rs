@@ -4,22 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::books::Books;
-use super::kafka;
-use super::write::{check_whole, file_problem, why_not, write};
+use super::changes::{self, ChangeRow, Printing};
+use super::csv;
+use super::offsets_file::{self, Planned};
+use super::write::{Making, check_whole, prepare, why_not, write};
 use crate::batch::compression::MAX_BATCH_BYTES;
-use crate::cli::args::{GlobalArgs, OutputFormat, now_ms};
+use crate::cli::args::{GlobalArgs, now_ms};
 use crate::cli::consume::select::{storage_problem, topic_not_found};
-use crate::cli::json_row::JsonRow;
 use crate::cli::message::show_remarks;
 use crate::cli::range::{self, Partitions};
-use crate::cli::table::{Column, Listing, ListingStyle};
-use crate::cli::ui::{Pipe, Problem, Ui};
+use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
 use crate::group::reset::{Moved, NewOffset, Place, Reset};
 use crate::schema::coordinator::group::CommittedOffset;
 use crate::storage::coordinator::group_log::Change;
 use crate::storage::list_offsets::{Isolation, ListOffsets, OffsetSpec};
-use crate::storage::names::DirKind;
 use crate::storage::remarks::Remarks;
 use crate::storage::replicas;
 use crate::types::{Offset, TimestampMs, TopicPartition};
@@ -138,21 +137,14 @@ struct Row<'b> {
     log_end: Offset,
 }
 
-const COLUMNS: &[Column] = &[
-    Column::left("GROUP", 16),
-    Column::left("TOPIC", 16),
-    Column::right("PARTITION", 9),
-    Column::right("CURRENT-OFFSET", 14),
-    Column::right("NEW-OFFSET", 14),
-    Column::right("NEW-LAG", 8),
-    Column::left("NOTE", 0),
-];
-
 /// Says where groups go, and with --execute writes it.
 pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    if args.execute {
+        prepare(global, ui)?;
+    }
     let books = Books::open(global, ui)?;
     let mut outcome = books.outcome();
-    let file = args.from_file.as_ref().map(read_plan).transpose()?;
+    let file = args.from_file.as_ref().map(|path| offsets_file::read(path, ui)).transpose()?;
     let mut groups: Vec<&str> = args.groups.iter().chain(&args.group).map(String::as_str).collect();
     if args.all_groups {
         groups.extend(
@@ -183,13 +175,21 @@ pub fn run(args: &ResetArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
             reset.apply(&place).map_err(|error| Problem::new("refused", format!("{group}, {partition}: {error}")))?;
         rows.push(Row { group, partition, committed: place.committed, new, log_end: place.log_end });
     }
+    // A plan that is only exported may be for other directories.
+    let is_here = args.execute || !args.export;
+    let making = if is_here { Making::of(&books, &groups, global)? } else { None };
     if args.execute {
-        write(&books, &changes(&rows, &groups), ui)?;
+        write(&books, &changes_of(&rows, &groups), making.as_ref(), ui)?;
     }
     print(args, &rows, global, ui)?;
     match (args.execute, rows.len()) {
         (true, count) => ui.note(&format!("{count} offsets committed")),
-        (false, _) => ui.note("nothing written; run again with --execute"),
+        (false, _) => {
+            if let Some(making) = &making {
+                making.say_planned(ui);
+            }
+            ui.note("nothing written; run again with --execute");
+        }
     }
     Ok(outcome)
 }
@@ -234,7 +234,7 @@ fn wanted<'b>(
         }
         return Ok(wanted);
     }
-    let all: BTreeSet<TopicPartition> = all_partitions(books);
+    let all: BTreeSet<TopicPartition> = books.all_partitions();
     let topics: BTreeSet<&str> = all.iter().map(|partition| partition.topic.as_str()).collect();
     for topic in &args.topic {
         if !topics.contains(topic.topic.as_str()) {
@@ -264,14 +264,6 @@ fn wanted<'b>(
     Ok(wanted)
 }
 
-fn all_partitions(books: &Books) -> BTreeSet<TopicPartition> {
-    let each = |log_dir: &crate::storage::log_dir::LogDir| {
-        let live = log_dir.partitions().filter(|(name, _)| name.kind == DirKind::Live);
-        live.map(|(name, _)| name.topic_partition.clone()).collect::<Vec<_>>()
-    };
-    books.log_dirs.iter().flat_map(each).collect()
-}
-
 /// Where the logs begin and end, and for a moment the offset of it.
 fn places(
     args: &ResetArgs,
@@ -298,7 +290,7 @@ fn places(
     Ok((places, show_remarks(remarks, ui)))
 }
 
-fn changes<'b>(rows: &[Row<'b>], groups: &[&'b str]) -> Vec<(&'b str, Vec<Change>)> {
+fn changes_of<'b>(rows: &[Row<'b>], groups: &[&'b str]) -> Vec<(&'b str, Vec<Change>)> {
     let of = |id: &str| {
         let rows = rows.iter().filter(|row| row.group == id);
         rows.map(|row| {
@@ -318,121 +310,39 @@ fn changes<'b>(rows: &[Row<'b>], groups: &[&'b str]) -> Vec<(&'b str, Vec<Change
     groups.iter().map(|id| (*id, of(id))).collect()
 }
 
-fn note(row: &Row<'_>) -> String {
-    match row.new.moved {
-        None => "-".to_owned(),
-        Some(Moved::AboveEnd(asked)) => format!("{asked} is above the log end"),
-        Some(Moved::BelowStart(asked)) => format!("{asked} is below the log start"),
-        Some(Moved::NothingSoLate) => "no record so late".to_owned(),
-    }
+fn note(row: &Row<'_>) -> Option<String> {
+    Some(match row.new.moved? {
+        Moved::AboveEnd(asked) => format!("{asked} is above the log end"),
+        Moved::BelowStart(asked) => format!("{asked} is below the log start"),
+        Moved::NothingSoLate => "no record so late".to_owned(),
+    })
 }
 
 fn print(args: &ResetArgs, rows: &[Row<'_>], global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<()> {
     if args.export {
         let with_group = args.groups.len() + args.group.len() != 1;
         for row in rows {
-            let group = if with_group { format!("{},", kafka::csv_cell(row.group)) } else { String::new() };
-            let line = format!("{group}{},{},{}\n", row.partition.topic, row.partition.partition, row.new.offset);
-            ui.out().buffer().extend_from_slice(line.as_bytes());
+            csv::write_row(with_group.then_some(row.group), &row.partition, row.new.offset, ui.out().buffer());
         }
         return Ok(());
     }
-    let style = match global.output() {
-        Some(OutputFormat::Kafka) => {
-            let rows: Vec<_> = rows.iter().map(|row| (row.group, &row.partition, row.new.offset)).collect();
-            kafka::new_offsets(&rows, ui.out().buffer());
-            return Ok(());
-        }
-        Some(OutputFormat::Json) => None,
-        Some(OutputFormat::Tsv) => Some(ListingStyle::Tsv),
-        Some(OutputFormat::Table | OutputFormat::Prometheus) | None => Some(ui.table_style()),
-    };
-    let mut listing = Listing::new(COLUMNS, style.unwrap_or(ListingStyle::Tsv));
-    if style.is_some() && !args.no_header {
-        listing.header(ui.out().buffer());
-    }
-    for row in rows {
-        let out = ui.out().buffer();
-        let lag = row.log_end.get() - row.new.offset.get();
-        if style.is_none() {
-            JsonRow::new("offset")
-                .field("group", row.group)
-                .field("topic", row.partition.topic.clone())
-                .field("partition", row.partition.partition)
-                .field("current_offset", row.committed.map(Offset::get))
-                .field("new_offset", row.new.offset.get())
-                .field("new_lag", lag)
-                .field("note", row.new.moved.map(|_| note(row)))
-                .field("executed", args.execute)
-                .write(out);
-        } else {
-            listing.text(row.group.as_bytes(), out);
-            listing.text(row.partition.topic.as_bytes(), out);
-            listing.number(row.partition.partition, out);
-            listing.text(row.committed.map_or("-".to_owned(), |offset| offset.to_string()).as_bytes(), out);
-            listing.number(row.new.offset.get(), out);
-            listing.number(lag, out);
-            listing.text(note(row).as_bytes(), out);
-            listing.end_row(out);
-        }
-        if ui.out().drain()? == Pipe::Closed {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// A line of a file.
-struct Planned {
-    group: Option<String>,
-    partition: TopicPartition,
-    offset: Offset,
-}
-
-fn read_plan(path: &PathBuf) -> anyhow::Result<Vec<Planned>> {
-    let text = if path.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin().lock())
-    } else {
-        std::fs::read_to_string(path)
-    };
-    let text = text.map_err(|error| file_problem(path, error))?;
-    let mut rows = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let row = Planned::parse(line).ok_or_else(|| {
-            let text = format!("line {}: '{line}' is not [group,]topic,partition,offset", number + 1);
-            Problem::new("malformed", text).path(path)
-        })?;
-        rows.push(row);
-    }
-    Ok(rows)
-}
-
-impl Planned {
-    /// The last three cells are plain; a group may be in quotes.
-    fn parse(line: &str) -> Option<Planned> {
-        let mut cells = line.trim_end_matches('\r').rsplitn(4, ',');
-        let offset = cells.next()?.trim().parse().ok()?;
-        let partition = cells.next()?.trim().parse().ok()?;
-        let topic = cells.next()?.trim().trim_matches('"');
-        let group = cells.next().map(kafka::csv_value);
-        Some(Planned { group, partition: TopicPartition::new(topic, partition), offset: Offset::new(offset) })
-    }
+    let rows: Vec<ChangeRow<'_>> = rows
+        .iter()
+        .map(|row| ChangeRow {
+            group: row.group,
+            partition: &row.partition,
+            current: row.committed,
+            new: row.new.offset,
+            log_end: Some(row.log_end),
+            note: note(row),
+        })
+        .collect();
+    changes::print(&rows, Printing { is_executed: args.execute, no_header: args.no_header }, global, ui)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_plan_names_groups_or_not() {
-        let row = |line: &str| Planned::parse(line).map(|row| (row.group, row.partition.to_string(), row.offset.get()));
-        assert_eq!(row("orders,0,42"), Some((None, "orders-0".into(), 42)));
-        assert_eq!(row("billing,orders,1,7\r"), Some((Some("billing".into()), "orders-1".into(), 7)));
-        assert_eq!(row("\"a,\"\"b\",orders,1,7"), Some((Some("a,\"b".into()), "orders-1".into(), 7)));
-        for bad in ["", "orders,0", "orders,x,1", "orders,0,", "orders;0;1"] {
-            assert_eq!(row(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn durations_are_javas_or_ours() {

@@ -9,6 +9,7 @@ use crate::cli::recover::{checkpoint_problem, tend_interrupted};
 use crate::cli::table::Column;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
+use crate::schema::coordinator::CoordinatorTopic;
 use crate::storage::create::{self, Standing, TopicPlan};
 use crate::storage::metadata_log;
 use crate::storage::node::Node;
@@ -94,12 +95,7 @@ pub fn run(args: &CreateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
              issues it is best to use either, but not both.",
         ));
     }
-    if plan.standing == Standing::NoMetadata {
-        ui.note(
-            "no metadata log is in these directories: a broker whose cluster does not know the topic under this id renames \
-             its partitions -stray",
-        );
-    }
+    say_unsure(&plan, ui);
     if !args.dry_run {
         make(&plan, &node, ui)?;
     }
@@ -214,7 +210,18 @@ pub fn say_made(plan: &TopicPlan, ui: &mut Ui) {
     warn_of_stray(plan, ui);
 }
 
-fn warn_of_stray(plan: &TopicPlan, ui: &mut Ui) {
+/// Says that nobody can tell here whether a broker will serve it.
+pub fn say_unsure(plan: &TopicPlan, ui: &mut Ui) {
+    if plan.standing == Standing::NoMetadata {
+        ui.note(
+            "no metadata log is in these directories: a broker whose cluster does not know the topic under this id renames \
+             its partitions -stray",
+        );
+    }
+}
+
+/// Warns of a topic that a broker will put aside.
+pub fn warn_of_stray(plan: &TopicPlan, ui: &mut Ui) {
     let (topic, count) = (&plan.topic, plan.count);
     if plan.standing != Standing::Unknown {
         return;
@@ -223,6 +230,14 @@ fn warn_of_stray(plan: &TopicPlan, ui: &mut Ui) {
         "the cluster's metadata does not know topic '{topic}' (id {}): a broker renames its partitions -stray at its start",
         plan.topic_id
     );
+    if plan.topic == CoordinatorTopic::Group.topic() {
+        ui.warning(Problem::new("notice", text).hint(
+            "before a broker starts here, take the offsets along: logdir groups export --all-groups --json > FILE; let the \
+             cluster make the topic (the first commit of a consumer does), stop the broker, and run: logdir groups import \
+             FILE --execute",
+        ));
+        return;
+    }
     ui.warning(Problem::new("notice", text).hint(format!(
         "no tool of Kafka's makes a topic with a given id: create it in the cluster (kafka-topics.sh --bootstrap-server \
          HOST:9092 --create --topic {topic} --partitions {count}), stop the broker, and take the directories in under \

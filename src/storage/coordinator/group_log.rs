@@ -1,7 +1,8 @@
 //! Writing to `__consumer_offsets`, as a coordinator does: records of offsets and groups, each in the partition that the
 //! group's id belongs to.
 //!
-//! All that one call changes of a group is one batch: after a crash it is there whole, or not at all.
+//! All that one call changes of a group is one batch: after a crash it is there whole, or not at all. Only what is larger
+//! than a broker takes at once (`max.message.bytes`) is several.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,18 +12,66 @@ use thiserror::Error;
 use super::groups::{Group, Protocol};
 use crate::batch::builder::{BatchBuilder, BatchSpec, BuildError, NewRecord};
 use crate::batch::compression::Compressor;
+use crate::batch::view::HEADER_LEN;
 use crate::partitioner::{PartitionCount, partition_for_id};
 use crate::schema::coordinator::CoordinatorTopic;
 use crate::schema::coordinator::group::modern::ModernGroup;
 use crate::schema::coordinator::group::{ClassicGroup, CommittedOffset};
 use crate::schema::message::SchemaError;
+use crate::storage::create::{self, CreateError, TopicPlan};
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
+use crate::storage::node::Node;
 use crate::storage::partition::Partition;
 use crate::storage::writer::session::Event;
-use crate::storage::writer::{AppendSession, SessionError, SessionOptions};
-use crate::types::{TimestampMs, TopicPartition};
+use crate::storage::writer::{AppendSession, LogConfig, SessionError, SessionOptions};
+use crate::types::{Offset, TimestampMs, TopicPartition};
+
+/// Partitions that a broker gives the topic which is not told otherwise (`offsets.topic.num.partitions`).
+pub const PARTITIONS: i32 = 50;
+
+/// `segment.bytes` of the topic: a broker makes it with `offsets.topic.segment.bytes`
+/// (`GroupCoordinatorService.groupMetadataTopicConfigs`).
+const SEGMENT_BYTES: u32 = 100 << 20;
+
+/// Bytes of a record beside its key and value, at most: seven varints.
+const RECORD_OVERHEAD_MAX: usize = 40;
+
+/// How the logs of the topic are written, with the settings that a broker makes it with.
+pub fn log_config() -> LogConfig {
+    LogConfig { segment_bytes: SEGMENT_BYTES, ..LogConfig::default() }
+}
+
+/// Plans the partitions of the topic that the directories of `node` lack, by the rules for every topic
+/// ([`create::plan_topic`]): as the cluster knows it, else the rest of those that are there, else `count` of them. Reads
+/// only.
+pub fn plan(node: &Node, count: i32) -> Result<TopicPlan, CreateError> {
+    let topic = CoordinatorTopic::Group.topic();
+    let is_new = node.topic(topic).is_none() && node.partitions_of(topic).is_empty();
+    create::plan_topic(node, topic, is_new.then_some(count), None)
+}
+
+/// Whether no partition of the topic that is in these directories has ever held a record.
+///
+/// Then those that lack were never made: whoever made the others ended in between.
+pub fn is_unused(log_dirs: &[LogDir]) -> bool {
+    let mut failures = Vec::new();
+    let found = super::partitions(log_dirs, CoordinatorTopic::Group, &mut failures);
+    let is_empty = |partition: &Partition| partition.log_end().is_ok_and(|end| end == Offset::ZERO);
+    failures.is_empty() && found.values().all(is_empty)
+}
+
+/// The partition that a group's records are in, of a topic that is still to be made; `None` where none of it is on this
+/// node.
+pub fn planned_home(plan: &TopicPlan, group: &str) -> Option<i32> {
+    let home = partition_for_id(group, count_of(plan)?);
+    (plan.missing.contains_key(&home) || plan.present.contains_key(&home)).then_some(home)
+}
+
+fn count_of(plan: &TopicPlan) -> Option<PartitionCount> {
+    u32::try_from(plan.count).ok().and_then(PartitionCount::new)
+}
 
 /// Something to be written of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +112,9 @@ pub enum GroupLogError {
     /// The log directory or the log cannot be opened or written.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The topic cannot be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
     /// A field is too long for its record.
     #[error("group '{group}': {reason}")]
     Record {
@@ -117,6 +169,29 @@ impl GroupLog {
         Ok(GroupLog { options, count, places, sessions: BTreeMap::new() })
     }
 
+    /// Makes the partitions of a [`plan`], empty, and goes on with the topic as it is then.
+    ///
+    /// On disk when this returns. After a crash each is there whole or not at all, and the highest is there first: how many
+    /// there are can be told, and the next [`plan`] makes the rest.
+    pub fn create(node: &Node, plan: &TopicPlan, options: SessionOptions) -> Result<GroupLog, GroupLogError> {
+        let path_of = |dir: usize| node.dirs.get(dir).map(|dir| dir.path.clone());
+        let count = count_of(plan).ok_or(GroupLogError::NoTopic)?;
+        let mut sessions = BTreeMap::new();
+        // All locks first: nothing is made where something could not be.
+        for path in plan.by_dir().into_iter().filter_map(|(dir, _)| path_of(dir)) {
+            let session = AppendSession::open(&path, options)?;
+            sessions.insert(path, session);
+        }
+        for (dir, partitions) in plan.by_dir() {
+            if let Some(session) = path_of(dir).and_then(|path| sessions.get_mut(&path)) {
+                session.create_partitions(&partitions, plan.topic_id)?;
+            }
+        }
+        let all = plan.present.iter().chain(&plan.missing);
+        let places = all.filter_map(|(partition, dir)| Some((*partition, path_of(*dir)?))).collect();
+        Ok(GroupLog { options, count, places, sessions })
+    }
+
     /// The partition that a group's records are in, and whether it is here.
     pub fn home(&self, group: &str) -> Result<TopicPartition, GroupLogError> {
         let partition = partition_for_id(group, self.count);
@@ -148,7 +223,7 @@ impl GroupLog {
         Ok(())
     }
 
-    /// Appends what changes of a group, as one batch; on disk after [`GroupLog::flush`] or [`GroupLog::close`].
+    /// Appends what changes of a group, as one batch if it is no larger than a broker takes; on disk after [`GroupLog::flush`] or [`GroupLog::close`].
     pub fn append(&mut self, group: &str, changes: &[Change], now_ms: TimestampMs) -> Result<(), GroupLogError> {
         if changes.is_empty() {
             return Ok(());
@@ -156,17 +231,29 @@ impl GroupLog {
         self.lock([group])?;
         let home = self.home(group)?;
         let record = |reason| GroupLogError::Record { group: group.to_owned(), reason };
+        let bytes_max = (self.options.config.max_message_bytes as usize).saturating_sub(HEADER_LEN);
+        let mut batches = Vec::new();
         let mut builder = BatchBuilder::new(BatchSpec::default());
+        let mut bytes = 0;
         for change in changes {
             for (key, value) in change.records(group).map_err(record)? {
+                let size = key.len() + value.as_ref().map_or(0, Vec::len) + RECORD_OVERHEAD_MAX;
+                if bytes > 0 && bytes + size > bytes_max {
+                    batches.push(builder.seal(&mut Compressor::default())?);
+                    builder = BatchBuilder::new(BatchSpec::default());
+                    bytes = 0;
+                }
+                bytes += size;
                 let record = NewRecord { timestamp_ms: now_ms, key: Some(&key), value: value.as_deref(), headers: &[] };
                 builder.push(&record)?;
             }
         }
-        let mut batch = builder.seal(&mut Compressor::default())?;
+        batches.push(builder.seal(&mut Compressor::default())?);
         let session = self.places.get(&home.partition).and_then(|dir| self.sessions.get_mut(dir));
         if let Some(session) = session {
-            session.append(&home, &mut batch, now_ms)?;
+            for batch in &mut batches {
+                session.append(&home, batch, now_ms)?;
+            }
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(coordinator_partition: i32) -> Group {
+    /// A group that has nothing yet, in this partition of `__consumer_offsets`.
+    pub fn new(coordinator_partition: i32) -> Group {
         Group { coordinator_partition, protocol: Protocol::Simple, offsets: BTreeMap::new(), pending: BTreeMap::new() }
     }
 
