@@ -1,9 +1,11 @@
 //! `logdir consume`: records of partitions, on stdout.
 
+pub mod dead_letter;
 mod merge;
 mod pieces;
 pub(super) mod select;
 pub(super) mod stream;
+pub mod workers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
