@@ -9,6 +9,7 @@
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
 //! - [`group`]: consumer groups: who gets which partitions, as pure functions of members and topics;
 //! - [`storage`]: the files of a log directory;
+//! - [`workers`]: records shared out among threads and processes, in order by key;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
 //!
 //! Everything read from disk is a claim until it is checked; nothing here panics on bytes.
@@ -24,3 +25,4 @@ pub mod schema;
 pub mod storage;
 pub mod types;
 pub mod wire;
+pub mod workers;

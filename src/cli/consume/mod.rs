@@ -1,10 +1,12 @@
 //! `logdir consume`: records of partitions, on stdout.
 
+mod dead_letter;
 mod group;
 mod merge;
 mod pieces;
 pub(super) mod select;
 pub(super) mod stream;
+mod workers;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
