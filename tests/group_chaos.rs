@@ -3,6 +3,7 @@
 //!
 //! `LOGDIR_CHAOS_SECONDS` and `LOGDIR_CHAOS_RECORDS` (of each of six partitions) say how long and how much; a thorough run is
 //! `LOGDIR_CHAOS_SECONDS=60 LOGDIR_CHAOS_RECORDS=100000`. `LOGDIR_CHAOS_SEED` chooses what happens to whom.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -359,4 +360,64 @@ fn sticky() {
 fn cooperative_sticky() {
     chaos("cooperative-sticky", false);
     chaos("cooperative-sticky", true);
+}
+
+/// Sixteen keys, eight workers that take their time, and a consumer that is killed again and again.
+#[test]
+fn workers_keep_the_order_of_keys_and_skip_nothing() {
+    let count = 60 * KEYS as u64;
+    let temp = made(count / 4);
+    let dir = temp.path();
+    let mut chance = Chance(0xD1B5_4A32_D192_ED03 ^ number("LOGDIR_CHAOS_SEED", 1));
+    // What a worker says it has done is in the file by then; how long it takes is up to the record.
+    let script = "while read -r key sequence; do case $sequence in *3|*7) sleep 0.02;; *5) sleep 0.005;; esac; \
+                  echo \"$RUN $key $sequence\" >> done; echo ok; done";
+    let args = ["consume", "-d", "data", "-t", "t", "-G", "work", "--workers", "8", "--ack", "line", "--exec", script];
+    let args = [&args[..], &["-f", "%k %s\\n", "--commit-records", "20", "--commit-interval", "50ms", "-q"]].concat();
+    let mut kills = 0;
+    for run in 0.. {
+        let mut child = logdir(dir, &args).env("RUN", run.to_string()).stdin(Stdio::null()).spawn().unwrap();
+        let patience = Instant::now() + if kills < 8 { chance.millis(50, 400) } else { Duration::from_secs(120) };
+        let ended = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() >= patience {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        if let Some(status) = ended {
+            assert!(status.success(), "{status}");
+            break;
+        }
+        assert!(kills < 8, "it does not end");
+        kills += 1;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Its workers end with what they have: they are not the next one's.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let text = std::fs::read_to_string(dir.join("done")).unwrap();
+    let mut by_run: HashMap<(u64, &str), u64> = HashMap::new();
+    let mut furthest: HashMap<&str, u64> = HashMap::new();
+    let mut lines = 0usize;
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (run, key, sequence): (u64, &str, u64) = (words[0].parse().unwrap(), words[1], words[2].parse().unwrap());
+        let before = by_run.insert((run, key), sequence);
+        assert!(before.is_none_or(|before| sequence == before + 1), "{line} after {before:?}");
+        // Nothing is skipped, whoever goes on.
+        let next = furthest.get(key).map_or(0, |last| last + 1);
+        assert!(sequence <= next, "{line}, but {next} was not done");
+        if sequence == next {
+            furthest.insert(key, sequence);
+        }
+        lines += 1;
+    }
+    let all = PARTITIONS * usize::try_from(count / 4).unwrap();
+    let expected: usize = furthest.values().map(|last| usize::try_from(*last).unwrap() + 1).sum();
+    assert_eq!((furthest.len(), expected), (PARTITIONS * KEYS, all));
+    assert!(kills > 0, "it was over before it could be killed");
+    eprintln!("8 workers: {all} records of {} keys, {} repeated after {kills} kills", furthest.len(), lines - all);
 }

@@ -11,9 +11,13 @@ use crate::storage::writer::session::Event;
 /// Tells what a session did that its user should know.
 pub fn tell(event: &Event, ui: &mut Ui) {
     match event {
-        Event::Recovered { dir, segments, changes } => {
+        Event::Recovered { dir, segments, changes, is_shared } => {
             let plural = if *segments == 1 { "segment" } else { "segments" };
-            ui.note(&format!("{}: recovered {segments} {plural} after an unclean shutdown", dir.display()));
+            if *is_shared {
+                ui.detail(&format!("{}: recovered {segments} {plural} that others write to", dir.display()));
+            } else {
+                ui.note(&format!("{}: recovered {segments} {plural} after an unclean shutdown", dir.display()));
+            }
             for change in changes {
                 ui.detail(&format!("{}: {change}", dir.display()));
             }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod consume;
+mod consume_group;
 mod dump_segment;
 mod groups;
 mod log_dirs;

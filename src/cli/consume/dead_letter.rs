@@ -88,11 +88,6 @@ impl DeadLetterTopic {
         Ok(DeadLetterTopic { topic, group, options, partitioner, places, sessions: BTreeMap::new() })
     }
 
-    /// The topic.
-    pub fn topic(&self) -> &str {
-        &self.topic
-    }
-
     /// What was done that people should know, since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.sessions.values_mut().flat_map(AppendSession::take_events).collect()

@@ -200,6 +200,10 @@ pub struct ConsumeArgs {
     /// How a group is read.
     #[command(flatten)]
     pub group: group::GroupArgs,
+
+    /// Who processes its records.
+    #[command(flatten)]
+    pub workers: workers::WorkerArgs,
 }
 
 const FORMAT_HELP: &str = "\
@@ -269,6 +273,7 @@ pub fn run(args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if let Some(name) = &args.group.group {
         return group::run(name, args, global, ui);
     }
+    args.workers.check(None, &args.topic)?;
     let log_dirs = dirs::of_options(&args.paths, global)?;
     let offsets = args.offsets()?;
     let format = args.record_format(global.output(), ui.table_style())?;

@@ -15,7 +15,7 @@ mod offsets_file;
 mod reset;
 mod write;
 
-pub(in crate::cli) use self::write::log_problem;
+pub(in crate::cli) use self::write::{log_problem, open_log, prepare};
 use super::args::GlobalArgs;
 use super::ui::Ui;
 use super::{Outcome, man};

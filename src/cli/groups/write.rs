@@ -1,5 +1,7 @@
 //! What the verbs that write share: which groups may be changed, and the log they are written to.
 
+use std::path::PathBuf;
+
 use super::books::Books;
 use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, now_ms};
@@ -56,8 +58,25 @@ const fn session_options(config: LogConfig) -> SessionOptions {
     SessionOptions { config, durability: Durability::Synced, allow_truncate: false }
 }
 
-fn found(books: &Books) -> Result<GroupLog, GroupLogError> {
-    GroupLog::find(&books.log_dirs, books.partition_count(), session_options(group_log::log_config()))
+fn found(log_dirs: &[LogDir], count: Option<PartitionCount>) -> Result<GroupLog, GroupLogError> {
+    GroupLog::find(log_dirs, count, session_options(group_log::log_config()))
+}
+
+/// The log that a group is to be written to, made where it is missing. `paths`: those of `log_dirs`; `count`: how many
+/// partitions the cluster's metadata gives it.
+pub fn open_log(
+    id: &str,
+    log_dirs: &[LogDir],
+    paths: &[PathBuf],
+    count: Option<PartitionCount>,
+    global: &GlobalArgs,
+    ui: &mut Ui,
+) -> anyhow::Result<GroupLog> {
+    let log = match Making::in_dirs(log_dirs, paths, count, &[id], global)? {
+        Some(making) => making.make(ui),
+        None => found(log_dirs, count),
+    };
+    Ok(log.map_err(|error| log_problem(&error))?)
 }
 
 /// Before a run that writes looks at anything: finishes what interrupted runs left. A partition of the topic that is not
@@ -78,16 +97,26 @@ impl Making {
     /// The rules are those of `topics create`: what the cluster's metadata knows is made as it says; without any, the topic
     /// gets `offsets.topic.num.partitions` of `-F`, else 50.
     pub fn of(books: &Books, ids: &[&str], global: &GlobalArgs) -> anyhow::Result<Option<Making>> {
-        let elsewhere = match found(books) {
+        Making::in_dirs(&books.log_dirs, &books.paths, books.partition_count(), ids, global)
+    }
+
+    fn in_dirs(
+        log_dirs: &[LogDir],
+        paths: &[PathBuf],
+        count: Option<PartitionCount>,
+        ids: &[&str],
+        global: &GlobalArgs,
+    ) -> anyhow::Result<Option<Making>> {
+        let elsewhere = match found(log_dirs, count) {
             Ok(log) => match ids.iter().find_map(|id| log.home(id).err()) {
                 Some(elsewhere) => Some(elsewhere),
                 None => return Ok(None),
             },
             Err(GroupLogError::NoTopic) => None,
-            Err(GroupLogError::Incomplete { .. }) if group_log::is_unused(&books.log_dirs) => None,
+            Err(GroupLogError::Incomplete { .. }) if group_log::is_unused(log_dirs) => None,
             Err(error) => return Err(log_problem(&error).into()),
         };
-        match (Making::plan(books, ids, global), elsewhere) {
+        match (Making::plan(paths, ids, global), elsewhere) {
             (Ok(making), _) => Ok(Some(making)),
             // The topic is there, only not where these groups belong.
             (Err(_), Some(elsewhere)) => Err(log_problem(&elsewhere).into()),
@@ -95,8 +124,8 @@ impl Making {
         }
     }
 
-    fn plan(books: &Books, ids: &[&str], global: &GlobalArgs) -> anyhow::Result<Making> {
-        let node = Node::open(&books.paths).map_err(|error| node_problem(&error))?;
+    fn plan(paths: &[PathBuf], ids: &[&str], global: &GlobalArgs) -> anyhow::Result<Making> {
+        let node = Node::open(paths).map_err(|error| node_problem(&error))?;
         if let Some(dir) = node.dirs.iter().find(|dir| dir.listed.is_none()) {
             return Err(Problem::new("not_found", "there is no such log directory").path(&dir.path).into());
         }
@@ -178,7 +207,7 @@ pub fn write(
     }
     let mut log = match making {
         Some(making) => making.make(ui).map_err(problem)?,
-        None => found(books).map_err(problem)?,
+        None => found(&books.log_dirs, books.partition_count()).map_err(problem)?,
     };
     // All locks first: nothing is written where something could not be.
     log.lock(written.clone().map(|(group, _)| *group)).map_err(problem)?;

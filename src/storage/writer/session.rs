@@ -108,6 +108,8 @@ pub enum Event {
         segments: usize,
         /// What was done to files.
         changes: Vec<String>,
+        /// Others write in the directory, and have not closed what they wrote: nothing need have gone wrong.
+        is_shared: bool,
     },
     /// A log was shortened.
     Lost {
@@ -285,7 +287,8 @@ impl AppendSession {
             plan.apply()?;
             if !plan.rebuilt.is_empty() {
                 let (segments, changes) = (plan.rebuilt.len(), plan.describe());
-                self.events.push(Event::Recovered { dir: dir.to_owned(), segments, changes });
+                let is_shared = self.lock.others()?.is_some();
+                self.events.push(Event::Recovered { dir: dir.to_owned(), segments, changes, is_shared });
             }
         }
         if checkpoints.recovery_point.is_some_and(|stored| stored > plan.recovery_point) {

@@ -114,6 +114,12 @@ impl GroupArgs {
         if args.until_hw {
             return refused("--until-hw: a group reads to the log end", "leave --until-hw or -G out");
         }
+        if args.workers.exec.is_some() && self.commit == CommitWhen::Before {
+            return refused(
+                "--commit before: what --exec processes is committed when it is done",
+                "leave one of them out",
+            );
+        }
         if self.commit_metadata.len() > METADATA_BYTES_MAX {
             return refused("--commit-metadata is longer than the 4096 bytes that a broker takes", "make it shorter");
         }

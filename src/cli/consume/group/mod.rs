@@ -4,6 +4,7 @@
 //! to stdout, and commit what was handed over.
 
 mod args;
+mod crew;
 mod disk;
 mod owned;
 
@@ -14,13 +15,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use self::args::{CommitWhen, GroupArgs};
+use self::crew::{Crew, NotTaken};
 use self::disk::Disk;
 use self::owned::Owned;
 use super::stream::PartitionStream;
 use super::{ConsumeArgs, Consumer, Stamp, Visited, show};
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::storage_problem;
-use crate::cli::groups::log_problem;
+use crate::cli::groups::{log_problem, open_log, prepare};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::message::show_remarks;
 use crate::cli::range::{Bound, OffsetRange};
@@ -32,10 +34,8 @@ use crate::group::membership::Fenced;
 use crate::partitioner::PartitionCount;
 use crate::schema::coordinator::CoordinatorTopic;
 use crate::schema::coordinator::group::CommittedOffset;
-use crate::storage::coordinator::group_log::GroupLog;
 use crate::storage::membership::{Assigned, GivenUp, GroupMember, MemberError, MemberOptions, Polled};
 use crate::storage::partition::Partition;
-use crate::storage::writer::{Durability, LogConfig, SessionOptions};
 use crate::types::{Offset, TopicPartition};
 
 /// How long one partition is read before the group is looked at again, and the next partition read.
@@ -50,10 +50,12 @@ const IDLE_PAUSE: Duration = Duration::from_millis(20);
 /// Reads as a member of `group`.
 pub(super) fn run(group: &str, args: &ConsumeArgs, global: &GlobalArgs, ui: &mut Ui) -> Result<Outcome> {
     args.group.check(args)?;
+    let plan = args.workers.plan(Some(group), &args.topic)?;
     let policy = args.group.reset_policy(args)?;
     let format = args.record_format(global.output(), ui.table_style())?;
     let interrupt = Interrupt::listen()?;
     let paths = global.log_dirs()?;
+    prepare(global, ui)?;
     let opened = dirs::open(&paths, ui);
     let (believed, told) = dirs::believed_metadata(&opened.dirs, ui);
     let image = believed.map(|believed| believed.image);
@@ -62,15 +64,18 @@ pub(super) fn run(group: &str, args: &ConsumeArgs, global: &GlobalArgs, ui: &mut
         .flat_map(|image| image.topics())
         .filter_map(|topic| Some((topic.name.clone(), u32::try_from(topic.partitions.len()).ok()?)))
         .collect();
-    let count = known.get(CoordinatorTopic::Group.topic()).copied().and_then(PartitionCount::new);
+    let count_of = |topic: &str| known.get(topic).copied().and_then(PartitionCount::new);
+    let crew = match &plan {
+        Some(plan) => Some(Crew::start(plan, &opened.dirs, &count_of)?),
+        None => None,
+    };
     let internal = args.include_internal || args.decode.is_some();
+    let count = count_of(CoordinatorTopic::Group.topic());
     let disk = Disk { paths, known, topics: &args.topic, internal };
     if let Some(missing) = disk.missing(&disk.offer()).filter(|_| !args.follow) {
         return Err(missing.into());
     }
-    let options =
-        SessionOptions { config: LogConfig::default(), durability: Durability::Synced, allow_truncate: false };
-    let log = GroupLog::find(&opened.dirs, count, options).map_err(|error| log_problem(&error))?;
+    let log = open_log(group, &opened.dirs, &disk.paths, count, global, ui)?;
     let options = MemberOptions {
         group: group.to_owned(),
         client_id: args.group.client_id.clone(),
@@ -90,11 +95,12 @@ pub(super) fn run(group: &str, args: &ConsumeArgs, global: &GlobalArgs, ui: &mut
         member,
         disk,
         owned: BTreeMap::new(),
+        crew,
         committed_at: Instant::now(),
         commits: 0,
         interrupt,
     };
-    if !args.no_header {
+    if !args.no_header && plan.is_none() {
         reading.consumer.formatter.header(ui.out().buffer());
     }
     let ended = reading.work(ui);
@@ -108,6 +114,8 @@ struct Reading<'a> {
     member: GroupMember,
     disk: Disk<'a>,
     owned: BTreeMap<TopicPartition, Owned>,
+    /// Who has the records; stdout where there is none.
+    crew: Option<Crew>,
     committed_at: Instant,
     /// Offsets committed so far.
     commits: u64,
@@ -135,6 +143,8 @@ enum Halt {
     Fenced(Fenced),
     /// The commit failed.
     Failed(anyhow::Error),
+    /// The workers do not take the record.
+    NotTaken(NotTaken),
 }
 
 impl Reading<'_> {
@@ -148,6 +158,7 @@ impl Reading<'_> {
                 return Ok(End::Interrupted);
             }
             self.attend(ui)?;
+            self.look_after_crew(Duration::ZERO, ui)?;
             let mut has_read = false;
             let names: Vec<TopicPartition> = self.owned.keys().cloned().collect();
             for name in names {
@@ -164,18 +175,50 @@ impl Reading<'_> {
                     break;
                 }
             }
-            if self.committed_at.elapsed() >= self.args().commit_interval {
+            let every = self.args().commit_records;
+            let is_time = self.crew.as_mut().zip(every).is_some_and(|(crew, every)| crew.is_time_to_commit(every));
+            if is_time || self.committed_at.elapsed() >= self.args().commit_interval {
                 self.commit(ui)?;
             }
             if has_read {
                 continue;
             }
-            let is_done = self.owned.values().all(|owned| owned.is_at_end || owned.is_stopped);
+            let is_busy = self.crew.as_ref().is_some_and(|crew| crew.is_busy(self.owned.keys()));
+            let is_done = !is_busy && self.owned.values().all(|owned| owned.is_at_end || owned.is_stopped);
             if !self.consumer.args.follow && is_done && self.member.is_settled() {
                 return Ok(End::Enough);
             }
-            std::thread::sleep(if self.consumer.args.follow { IDLE_PAUSE } else { GROUP_PAUSE });
+            let pause = if self.consumer.args.follow { IDLE_PAUSE } else { GROUP_PAUSE };
+            if self.crew.is_some() {
+                self.look_after_crew(pause, ui)?;
+            } else {
+                std::thread::sleep(pause);
+            }
         }
+    }
+
+    /// Takes in what the workers have done; an error when one of them has stopped the work.
+    fn look_after_crew(&mut self, timeout: Duration, ui: &mut Ui) -> Result<()> {
+        let Some(crew) = &mut self.crew else { return Ok(()) };
+        crew.look(timeout, ui);
+        for (name, owned) in &mut self.owned {
+            if let Some(position) = crew.position(name) {
+                owned.deliver_to(position);
+            }
+        }
+        match crew.failure() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the workers end what they have, taking part in the group meanwhile.
+    fn work_off(&mut self, ui: &mut Ui) -> Result<()> {
+        while self.crew.as_ref().is_some_and(|crew| crew.is_busy(self.owned.keys())) && !self.interrupt.is_asked() {
+            self.look_after_crew(IDLE_PAUSE, ui)?;
+            self.attend(ui)?;
+        }
+        Ok(())
     }
 
     /// Takes part in the group until nothing is left to do.
@@ -191,6 +234,9 @@ impl Reading<'_> {
                 Polled::Revoke(partitions) => given_up = Some(self.give_up(&partitions, ui)?),
                 Polled::Assigned(assigned) => self.take(assigned, ui)?,
                 Polled::Lost(fenced) => {
+                    if let Some(crew) = &mut self.crew {
+                        self.owned.keys().for_each(|name| crew.lose(name));
+                    }
                     self.owned.clear();
                     ui.warning(Problem::new("fenced", format!("{fenced}; joining again")).hint(
                         "records since its last commit are read again; see --session-timeout and --max-poll-interval",
@@ -207,7 +253,12 @@ impl Reading<'_> {
         let never = self.args().commit == CommitWhen::Never;
         let mut given_up = GivenUp::new();
         for partition in partitions {
-            let owned = self.owned.remove(partition);
+            let mut owned = self.owned.remove(partition);
+            if let Some(crew) = &mut self.crew
+                && let (Some(position), Some(owned)) = (crew.give_up(partition), &mut owned)
+            {
+                owned.deliver_to(position);
+            }
             let offset = owned.filter(|owned| !never && owned.is_dirty()).map(|owned| owned.to_commit(&metadata));
             self.commits += u64::from(offset.is_some());
             given_up.insert(partition.clone(), offset);
@@ -219,6 +270,9 @@ impl Reading<'_> {
     fn take(&mut self, assigned: Assigned, ui: &mut Ui) -> Result<()> {
         for partition in &assigned.lost {
             self.owned.remove(partition);
+            if let Some(crew) = &mut self.crew {
+                crew.lose(partition);
+            }
         }
         let added: BTreeSet<TopicPartition> = assigned.added.keys().cloned().collect();
         let (mut partitions, failures) = self.disk.open(&added);
@@ -318,16 +372,29 @@ impl Reading<'_> {
                 return Ok(args.fail_fast.then_some(End::Enough));
             }
         };
+        let is_first = !owned.is_assigned;
         owned.start_at(stream.position());
+        if let Some(crew) = self.crew.as_mut().filter(|_| is_first) {
+            crew.assign(&owned.name, owned.next().unwrap_or(stream.position()));
+        }
+        owned.is_assigned = true;
         let mut progress = Progress::none();
         let begun = Instant::now();
         let mut since_commit = 0u64;
         let mut bytes = 0;
         let mut end = None;
         let (consumer, member, commits) = (&mut self.consumer, &mut self.member, &mut self.commits);
+        let mut crew = self.crew.as_mut();
         loop {
             let unbuffered = args.unbuffered;
             let visited = consumer.visit_batch(&mut stream, &mut said, &mut progress, |formatter, row| {
+                if let Some(crew) = &mut crew {
+                    if let Err(why) = crew.take(&owned.name, row, formatter) {
+                        return ControlFlow::Break(Halt::NotTaken(why));
+                    }
+                    owned.pass(row.record.offset.next());
+                    return ControlFlow::Continue(());
+                }
                 formatter.write(row, ui.out().buffer());
                 bytes += row.record.value.map_or(0, <[u8]>::len) as u64;
                 since_commit += 1;
@@ -364,6 +431,16 @@ impl Reading<'_> {
             match broken {
                 None => {}
                 Some(Halt::News) => break,
+                Some(Halt::NotTaken(why)) => {
+                    // It is read again when there is room.
+                    if args.count.is_some() {
+                        consumer.left += 1;
+                    }
+                    match why {
+                        NotTaken::Full => break,
+                        NotTaken::Stopped => return Ok(None),
+                    }
+                }
                 Some(Halt::Out(Ok(_))) => return Ok(Some(End::Closed)),
                 Some(Halt::Out(Err(error))) => return Err(error.into()),
                 Some(Halt::Failed(error)) => return Err(error),
@@ -403,14 +480,18 @@ impl Reading<'_> {
                 end = Some(End::Enough);
             }
         }
-        if before {
+        if let Some(crew) = crew {
+            if let Some(next) = owned.next() {
+                crew.pass(name, next);
+            }
+        } else if before {
             // What is printed was committed; nothing is printed of what the group does not take.
             match hand_over(name, owned, member, args, commits, ui) {
                 Ok(()) => {}
                 Err(Halt::Out(Ok(_))) => return Ok(Some(End::Closed)),
                 Err(Halt::Out(Err(error))) => return Err(error.into()),
                 Err(Halt::Failed(error)) => return Err(error),
-                Err(Halt::Fenced(_) | Halt::News) => return Ok(None),
+                Err(Halt::Fenced(_) | Halt::News | Halt::NotTaken(_)) => return Ok(None),
             }
         } else if ui.out().send()? == Pipe::Closed {
             return Ok(Some(End::Closed));
@@ -446,29 +527,43 @@ impl Reading<'_> {
 
     /// Commits and leaves, however the reading ended.
     fn finish(mut self, ended: Result<End>, ui: &mut Ui) -> Result<Outcome> {
-        let mut outcome = self.consumer.outcome;
         let mut failed = None;
+        let mut keep = |result: Result<()>| {
+            if let Err(error) = result {
+                failed.get_or_insert(error);
+            }
+        };
+        let is_orderly = ended.is_ok();
         match ended {
-            Ok(End::Enough | End::Closed) => {}
-            Ok(End::Interrupted) => outcome |= Outcome::Interrupted,
-            Err(error) => failed = Some(error),
+            Ok(End::Enough) => keep(self.work_off(ui)),
+            Ok(End::Closed) => {}
+            Ok(End::Interrupted) => self.consumer.outcome |= Outcome::Interrupted,
+            Err(error) => keep(Err(error)),
         }
-        // A member that was put out has to take its place first; it has nothing to commit then.
-        if let Err(error) = self.commit(ui) {
-            failed.get_or_insert(error);
+        if let Some(crew) = &mut self.crew {
+            crew.stop();
         }
+        let _ = self.look_after_crew(Duration::ZERO, ui);
+        if is_orderly {
+            // A generation that it has not taken yet would refuse its commits.
+            keep(self.attend(ui));
+        }
+        keep(self.commit(ui));
         let (group, commits, generation) = (self.group, self.commits, self.member.generation());
+        let records = self.crew.as_ref().map_or(self.consumer.formatter.written(), Crew::finished);
         match self.member.leave() {
             Ok(events) => events.iter().for_each(|event| tell(event, ui)),
-            Err(error) => drop(failed.get_or_insert(member_problem(&error).into())),
+            Err(error) => keep(Err(member_problem(&error).into())),
         }
-        let records = self.consumer.formatter.written();
-        ui.note(&format!(
-            "group '{group}': {records} records, {commits} offsets committed, left in generation {generation}"
-        ));
+        if let Some(crew) = self.crew {
+            keep(crew.close(ui));
+        }
+        let text =
+            format!("group '{group}': {records} records, {commits} offsets committed, left in generation {generation}");
+        ui.note(&text);
         match failed {
             Some(error) => Err(error),
-            None => Ok(outcome),
+            None => Ok(self.consumer.outcome),
         }
     }
 }

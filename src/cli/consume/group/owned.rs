@@ -1,14 +1,18 @@
 //! A partition that the member owns, and how far it is.
 
+use std::sync::Arc;
+
 use super::super::Stamp;
 use crate::cli::range::{Bound, OffsetRange};
 use crate::schema::coordinator::group::CommittedOffset;
 use crate::storage::partition::Partition;
 use crate::storage::writer::log::now_ms;
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 /// A partition that is read.
 pub struct Owned {
+    /// Which one.
+    pub name: Arc<TopicPartition>,
     /// Its log.
     pub partition: Partition,
     /// What is to be read of it next.
@@ -19,6 +23,8 @@ pub struct Owned {
     pub is_at_end: bool,
     /// It cannot be read on.
     pub is_stopped: bool,
+    /// The workers know where it starts.
+    pub is_assigned: bool,
     /// Where to read on, once that is known.
     next: Option<Offset>,
     /// Up to where records have reached their reader.
@@ -31,11 +37,13 @@ impl Owned {
     /// Read from `range`; `committed` is what its group has committed.
     pub fn new(partition: Partition, range: OffsetRange, committed: Option<Offset>) -> Owned {
         Owned {
+            name: Arc::new(partition.topic_partition().clone()),
             partition,
             range,
             stamp: None,
             is_at_end: false,
             is_stopped: false,
+            is_assigned: false,
             next: committed,
             delivered: committed,
             committed,
@@ -60,6 +68,18 @@ impl Owned {
             self.pass(offset);
             self.deliver();
         }
+    }
+
+    /// Where to read on.
+    pub const fn next(&self) -> Option<Offset> {
+        self.next
+    }
+
+    /// Everything below `position` is processed, though not all that was read may be.
+    pub fn deliver_to(&mut self, position: Offset) {
+        self.delivered = Some(position);
+        // The epoch is that of a record behind it.
+        self.leader_epoch = None;
     }
 
     /// A record was read, and `next` comes behind it.
