@@ -5,6 +5,9 @@
 //! `LOGDIR_CHAOS_SECONDS=60 LOGDIR_CHAOS_RECORDS=100000`. `LOGDIR_CHAOS_SEED` chooses what happens to whom.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/chance.rs"]
+mod chance;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Write as _;
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chance::{Chance, number};
 use rustix::process::{Pid, Signal, kill_process};
 
 const PARTITIONS: usize = 6;
@@ -19,24 +23,8 @@ const KEYS: usize = 16;
 const PROCESSES: usize = 5;
 const FORMAT: &str = "record %p %o %k %s\\n";
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
-}
-
-/// A small generator: the run is told by its seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
-    }
+fn millis(chance: &mut Chance, from: u64, to: u64) -> Duration {
+    Duration::from_millis(from + chance.below(to - from))
 }
 
 fn logdir(dir: &Path, args: &[&str]) -> Command {
@@ -204,8 +192,7 @@ fn chaos(assignor: &str, per_record: bool) {
     let seconds = number("LOGDIR_CHAOS_SECONDS", 5);
     let count = number("LOGDIR_CHAOS_RECORDS", 10_000);
     let seed = number("LOGDIR_CHAOS_SEED", 1);
-    let mut chance =
-        Chance(0x9E37_79B9_7F4A_7C15 ^ seed.wrapping_mul(assignor.len() as u64 * 2 + u64::from(per_record) + 1));
+    let mut chance = Chance::of(seed * 100 + assignor.len() as u64 * 2 + u64::from(per_record));
     let temp = made(if per_record { count } else { 0 });
     let dir = temp.path();
     let mut args: Vec<String> =
@@ -247,7 +234,7 @@ fn chaos(assignor: &str, per_record: bool) {
         while group.members.len() < PROCESSES {
             group.start();
         }
-        std::thread::sleep(chance.millis(20, 200));
+        std::thread::sleep(millis(&mut chance, 20, 200));
         group.look(false);
         let running: Vec<usize> = (0..group.members.len()).filter(|it| !group.members[*it].is_stopped).collect();
         let Some(&chosen) = running.get(usize::try_from(chance.below(running.len().max(1) as u64)).unwrap()) else {
@@ -264,7 +251,7 @@ fn chaos(assignor: &str, per_record: bool) {
                 group.signal(chosen, Signal::STOP);
                 group.members[chosen].is_stopped = true;
                 // Shorter and longer than the session timeout.
-                group.members[chosen].resume_at = Some(Instant::now() + chance.millis(50, 2_500));
+                group.members[chosen].resume_at = Some(Instant::now() + millis(&mut chance, 50, 2_500));
             }
             _ => {
                 leaves += 1;
@@ -368,7 +355,7 @@ fn workers_keep_the_order_of_keys_and_skip_nothing() {
     let count = 60 * KEYS as u64;
     let temp = made(count / 4);
     let dir = temp.path();
-    let mut chance = Chance(0xD1B5_4A32_D192_ED03 ^ number("LOGDIR_CHAOS_SEED", 1));
+    let mut chance = Chance::of(number("LOGDIR_CHAOS_SEED", 1));
     // What a worker says it has done is in the file by then; how long it takes is up to the record.
     let script = "while read -r key sequence; do case $sequence in *3|*7) sleep 0.02;; *5) sleep 0.005;; esac; \
                   echo \"$RUN $key $sequence\" >> done; echo ok; done";
@@ -377,7 +364,7 @@ fn workers_keep_the_order_of_keys_and_skip_nothing() {
     let mut kills = 0;
     for run in 0.. {
         let mut child = logdir(dir, &args).env("RUN", run.to_string()).stdin(Stdio::null()).spawn().unwrap();
-        let patience = Instant::now() + if kills < 8 { chance.millis(50, 400) } else { Duration::from_secs(120) };
+        let patience = Instant::now() + if kills < 8 { millis(&mut chance, 50, 400) } else { Duration::from_secs(120) };
         let ended = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break Some(status);

@@ -7,28 +7,16 @@
 
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "support/chance.rs"]
+mod chance;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use broker::{Broker, Kafka};
+use chance::{Chance, number};
 
 const TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
-}
-
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logdir"));
@@ -69,7 +57,7 @@ fn consumers_and_logdir_go_on_after_each_other() {
     let Some(kafka) = Kafka::find() else { return };
     let rounds = 4 * number("LOGDIR_LIVE_REPEATS", 1);
     let seed = number("LOGDIR_LIVE_SEED", 1);
-    let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut chance = Chance::of(seed);
     let mut broker = Broker::start(&kafka, "group.min.session.timeout.ms=1000");
     let data = broker.data().display().to_string();
     let mut clients = broker.clients();

@@ -300,7 +300,8 @@ impl GroupMember {
     }
 
     /// Leaves the group, and ends the session: everything committed is on disk when this returns. What is to be committed is
-    /// committed before. A static member stays in the group until its session times out.
+    /// committed before, and before that [`GroupMember::poll`] is to say that nothing is left to do: a generation that this
+    /// member has not taken yet would refuse its commits. A static member stays in the group until its session times out.
     pub fn leave(mut self) -> Result<Vec<Event>, MemberError> {
         if self.take_turn()? {
             let done = self.load().and_then(|()| self.step_out());

@@ -226,3 +226,40 @@ fn in_the_cooperative_protocol_only_what_moves_is_given_up() {
     assert!(assigned.added.len() == 2 && assigned.added.values().flatten().all(|it| it.offset.get() == 40), "{seen:?}");
     assert_eq!((first.owned().len(), second.owned().len()), (2, 2));
 }
+
+#[test]
+fn new_partitions_and_topics_are_one_rebalance_each() {
+    let dir = log_dir();
+    let mut first = member(dir.path());
+    settle(&mut first, 0);
+    let mut second = member(dir.path());
+    settle(&mut second, 0);
+    settle(&mut first, 0);
+    settle(&mut second, 0);
+    let before = first.generation();
+    let settle_all = |first: &mut GroupMember, second: &mut GroupMember, offer: &dyn Fn() -> Offer| {
+        let mut given_up: [Option<GivenUp>; 2] = [None, None];
+        for _ in 0..10 {
+            for (number, member) in [&mut *first, &mut *second].into_iter().enumerate() {
+                // As if the time for it had come.
+                member.listed_ms = TimestampMs::MIN;
+                let polled = member.poll(given_up[number].take().as_ref(), &mut || offer()).unwrap();
+                if let Polled::Revoke(partitions) = polled {
+                    given_up[number] = Some(partitions.into_iter().map(|it| (it, None)).collect());
+                }
+            }
+        }
+    };
+    let grown = || Offer { counts: BTreeMap::from([("t".to_owned(), 6)]), ..offer() };
+    settle_all(&mut first, &mut second, &grown);
+    assert_eq!((first.owned().len(), second.owned().len()), (3, 3));
+    assert_eq!((first.generation(), second.generation()), (before + 1, before + 1));
+    let more = || Offer {
+        counts: BTreeMap::from([("t".to_owned(), 6), ("u".to_owned(), 2)]),
+        wanted: BTreeSet::from(["t".to_owned(), "u".to_owned()]),
+    };
+    settle_all(&mut first, &mut second, &more);
+    assert_eq!((first.owned().len(), second.owned().len()), (4, 4));
+    assert!(first.generation() <= before + 3, "both learn of it one after the other: {}", first.generation());
+    assert!(first.is_settled() && second.is_settled());
+}
