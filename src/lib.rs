@@ -8,6 +8,7 @@
 //!   hash maps, where it decides;
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
 //! - [`group`]: consumer groups: who gets which partitions, as pure functions of members and topics;
+//! - [`reassign`]: plans that move replicas between brokers and disks, as pure functions of who has what;
 //! - [`storage`]: the files of a log directory;
 //! - [`workers`]: records shared out among threads and processes, in order by key;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
@@ -21,6 +22,7 @@ pub mod group;
 mod java_map;
 pub mod json_text;
 pub mod partitioner;
+pub mod reassign;
 pub mod schema;
 pub mod storage;
 pub mod types;

@@ -1,0 +1,75 @@
+//! How little any plan could move that is valid and levels the counts.
+
+use super::cluster::{BrokerIndex, Problem};
+use super::quota::{Quotas, to_f64};
+
+/// Lower bounds that need no solver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Replicas that have to be made anew whatever is balanced: those of drained brokers, of a higher replication factor, and
+    /// those that a rack has too many of.
+    pub forced_replicas: u64,
+    /// Their bytes.
+    pub forced_bytes: u64,
+    /// Replicas that have to be made anew so that counts are level too.
+    pub replicas: u64,
+    /// Bytes that have to be copied so that all brokers are within the tolerance too.
+    pub bytes: u64,
+}
+
+impl Bounds {
+    /// Of these rules.
+    pub fn of(problem: &Problem<'_>, quotas: &Quotas) -> Bounds {
+        let cluster = problem.cluster;
+        let brokers = problem.is_target.len();
+        let (mut have, mut have_bytes) = (vec![0u64; brokers], vec![0u64; brokers]);
+        let (mut keepable, mut forced_replicas, mut forced_bytes) = (0u64, 0u64, 0u64);
+        let mut in_rack = vec![0u16; usize::from(problem.racks.max(1))];
+        for (partition, replicas) in cluster.current.iter().enumerate() {
+            let (wanted, size) = (problem.wanted[partition], cluster.sizes[partition]);
+            let cap = problem.rack_cap(wanted);
+            in_rack.fill(0);
+            let mut kept = 0u16;
+            for BrokerIndex(broker) in replicas {
+                let broker = usize::from(*broker);
+                if !problem.is_target[broker] {
+                    continue;
+                }
+                have[broker] += 1;
+                have_bytes[broker] += size;
+                let count = &mut in_rack[usize::from(problem.rack[broker])];
+                *count += 1;
+                if !problem.has_racks() || *count <= cap {
+                    kept += 1;
+                }
+            }
+            let kept = u64::from(kept.min(wanted));
+            keepable += kept;
+            forced_replicas += u64::from(wanted) - kept;
+            forced_bytes += (u64::from(wanted) - kept) * size;
+        }
+        let total = problem.total();
+        let floor = |broker: usize| quotas.counts[broker].0;
+        let base: u64 = (0..brokers).map(|broker| have[broker].min(floor(broker))).sum();
+        let slots = total - (0..brokers).map(floor).sum::<u64>().min(total);
+        let above = |broker: &usize| quotas.counts[*broker].1 > floor(*broker) && have[*broker] > floor(*broker);
+        let extra = slots.min((0..brokers).filter(above).count() as u64);
+        let by_count = total - keepable.min(base + extra);
+        let bytes = match problem.rules.bytes_tolerance {
+            Some(tolerance) if problem.rules.replication == super::cluster::Replication::Keep => {
+                let lacking =
+                    |broker: usize| (quotas.bytes[broker] * (1.0 - tolerance) - to_f64(have_bytes[broker])).max(0.0);
+                let lacking: f64 = (0..brokers).map(lacking).sum();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "not below zero, and a bound"
+                )]
+                let lacking = lacking as u64;
+                forced_bytes.max(lacking)
+            }
+            _ => forced_bytes,
+        };
+        Bounds { forced_replicas, forced_bytes, replicas: forced_replicas.max(by_count), bytes }
+    }
+}

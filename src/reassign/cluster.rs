@@ -1,0 +1,245 @@
+//! Brokers, disks and partitions, and an assignment of the ones to the others.
+//!
+//! Made for a million partitions: a partition is a number, and all lists are one array each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// A broker by its place in [`Cluster::brokers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BrokerIndex(pub u16);
+
+impl BrokerIndex {
+    /// As an index of slices.
+    pub const fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What becomes of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BrokerState {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It has just joined.
+    New,
+    /// It is to be emptied.
+    Drain,
+}
+
+/// A log directory of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Its path there.
+    pub path: String,
+    /// What it can hold, in bytes; `None` where that is not known.
+    pub capacity: Option<u64>,
+}
+
+/// A broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// Its `node.id`.
+    pub id: i32,
+    /// Its `broker.rack`.
+    pub rack: Option<String>,
+    /// What becomes of it.
+    pub state: BrokerState,
+    /// Its log directories, where they are known.
+    pub disks: Vec<Disk>,
+}
+
+/// A topic and its partitions, which follow one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its partitions' numbers in the cluster; the first is its partition 0.
+    pub partitions: Range<usize>,
+}
+
+/// The replicas of every partition; the first is the preferred leader.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// Where the replicas of each partition begin, and where the last ends.
+    starts: Vec<u32>,
+    replicas: Vec<BrokerIndex>,
+}
+
+impl Assignment {
+    /// Of no partition yet.
+    pub fn new() -> Assignment {
+        Assignment { starts: vec![0], replicas: Vec::new() }
+    }
+
+    /// Adds the next partition.
+    pub fn push(&mut self, replicas: &[BrokerIndex]) {
+        self.replicas.extend_from_slice(replicas);
+        self.starts.push(u32::try_from(self.replicas.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Number of partitions.
+    pub const fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the replicas of a partition are among all.
+    pub fn range(&self, partition: usize) -> Range<usize> {
+        let at = |index: usize| self.starts.get(index).map_or(0, |start| *start as usize);
+        at(partition)..at(partition + 1)
+    }
+
+    /// The replicas of a partition.
+    pub fn of(&self, partition: usize) -> &[BrokerIndex] {
+        self.replicas.get(self.range(partition)).unwrap_or_default()
+    }
+
+    /// The replicas of each partition.
+    pub fn iter(&self) -> impl Iterator<Item = &[BrokerIndex]> {
+        (0..self.len()).map(|partition| self.of(partition))
+    }
+}
+
+/// What there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Brokers, ascending by their ids.
+    pub brokers: Vec<Broker>,
+    /// Topics, with their partitions one after the other.
+    pub topics: Vec<Topic>,
+    /// Size of each partition, in bytes.
+    pub sizes: Vec<u64>,
+    /// Who has it.
+    pub current: Assignment,
+    /// The disk of each replica of `current`, by its place among the broker's; empty where nothing is known of disks.
+    pub disks: Vec<Option<u16>>,
+}
+
+impl Cluster {
+    /// The broker with this id.
+    pub fn broker(&self, id: i32) -> Option<BrokerIndex> {
+        let found = self.brokers.binary_search_by_key(&id, |broker| broker.id).ok()?;
+        u16::try_from(found).ok().map(BrokerIndex)
+    }
+
+    /// Brokers that are to have replicas.
+    pub fn targets(&self) -> impl Iterator<Item = BrokerIndex> {
+        let all = self.brokers.iter().zip(0u16..);
+        all.filter(|(broker, _)| broker.state != BrokerState::Drain).map(|(_, index)| BrokerIndex(index))
+    }
+
+    /// Number of partitions.
+    pub const fn partitions(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// The partition of this name.
+    pub fn partition(&self, topic: &str, number: i32) -> Option<usize> {
+        let found = self.topics.iter().find(|it| it.name == topic)?;
+        let at = found.partitions.start.checked_add(usize::try_from(number).ok()?)?;
+        found.partitions.contains(&at).then_some(at)
+    }
+
+    /// Topic and number of a partition.
+    pub fn name(&self, partition: usize) -> (&str, usize) {
+        let at = self.topics.partition_point(|topic| topic.partitions.end <= partition);
+        self.topics.get(at).map_or(("", partition), |topic| (&*topic.name, partition - topic.partitions.start))
+    }
+}
+
+/// How many replicas partitions are to have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Replication {
+    /// As many as they have.
+    #[default]
+    Keep,
+    /// So many.
+    All(usize),
+    /// So many of these topics, of the others as many as they have.
+    Topics(BTreeMap<String, usize>),
+}
+
+/// What a plan has to keep to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// Replicas of a partition stand in racks as different as possible.
+    pub spreads_racks: bool,
+    /// How far a broker's bytes may be from its fair share, as a part of it.
+    pub bytes_tolerance: Option<f64>,
+    /// Replication factors.
+    pub replication: Replication,
+    /// How far a disk's bytes may be from its share of its broker's.
+    pub disk_tolerance: Option<f64>,
+    /// Only disks within brokers are balanced: replica lists stay.
+    pub only_disks: bool,
+}
+
+/// A cluster and its rules, made ready: who may have what.
+#[derive(Debug, Clone)]
+pub struct Problem<'c> {
+    /// What there is.
+    pub cluster: &'c Cluster,
+    /// What a plan has to keep to.
+    pub rules: &'c Rules,
+    /// Wanted number of replicas of each partition.
+    pub wanted: Vec<u16>,
+    /// Whether a broker is to have replicas.
+    pub is_target: Vec<bool>,
+    /// The rack of each broker, by number; all the same where racks do not matter.
+    pub rack: Vec<u16>,
+    /// How many racks the brokers that are to have replicas are in.
+    pub racks: u16,
+}
+
+impl<'c> Problem<'c> {
+    /// Puts both together.
+    pub fn new(cluster: &'c Cluster, rules: &'c Rules) -> Problem<'c> {
+        let mut wanted = Vec::with_capacity(cluster.partitions());
+        for topic in &cluster.topics {
+            let of_topic = match &rules.replication {
+                Replication::Keep => None,
+                Replication::All(count) => Some(*count),
+                Replication::Topics(counts) => counts.get(&topic.name).copied(),
+            };
+            for partition in topic.partitions.clone() {
+                let count = of_topic.unwrap_or_else(|| cluster.current.of(partition).len());
+                wanted.push(u16::try_from(count).unwrap_or(u16::MAX));
+            }
+        }
+        let is_target: Vec<bool> = cluster.brokers.iter().map(|broker| broker.state != BrokerState::Drain).collect();
+        let targets = || cluster.brokers.iter().filter(|broker| broker.state != BrokerState::Drain);
+        let spreads = rules.spreads_racks && targets().all(|broker| broker.rack.is_some());
+        let names: BTreeSet<Option<&str>> =
+            if spreads { targets().map(|broker| broker.rack.as_deref()).collect() } else { BTreeSet::from([None]) };
+        let names: Vec<Option<&str>> = names.into_iter().collect();
+        let number = |broker: &Broker| {
+            let name = if spreads { broker.rack.as_deref() } else { None };
+            // A drained broker may stand in a rack of its own: no target is there.
+            names.binary_search(&name).map_or(u16::MAX, |at| u16::try_from(at).unwrap_or(u16::MAX))
+        };
+        let rack = cluster.brokers.iter().map(number).collect();
+        let racks = u16::try_from(names.len()).unwrap_or(u16::MAX);
+        Problem { cluster, rules, wanted, is_target, rack, racks }
+    }
+
+    /// Whether racks matter.
+    pub const fn has_racks(&self) -> bool {
+        self.racks > 1
+    }
+
+    /// Most replicas of a partition that one rack may hold, of so many in all.
+    pub const fn rack_cap(&self, wanted: u16) -> u16 {
+        if self.racks == 0 { wanted } else { wanted.div_ceil(self.racks) }
+    }
+
+    /// All replicas that are wanted.
+    pub fn total(&self) -> u64 {
+        self.wanted.iter().map(|count| u64::from(*count)).sum()
+    }
+}

@@ -1,0 +1,17 @@
+//! Plans that move replicas between brokers and disks, with no cluster running: what there is, what is wanted, how good it is.
+//!
+//! - [`cluster`]: brokers with racks and disks, and who has which partition.
+//! - [`plan_json`]: the JSON that `kafka-reassign-partitions.sh` reads and writes.
+//! - [`instance`]: a cluster with rules in one file, as planners are measured on.
+//! - [`quota`]: how many replicas and bytes each broker should have.
+//! - [`bounds`]: how little any plan could move.
+//! - [`measure`]: what an assignment comes to, and which rules it breaks.
+//!
+//! Pure: files and directories are read by others.
+
+pub mod bounds;
+pub mod cluster;
+pub mod instance;
+pub mod measure;
+pub mod plan_json;
+pub mod quota;
