@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Outcome;
 use super::args::{ColorMode, ProgressMode};
@@ -193,11 +194,26 @@ pub struct Out {
     buffer: Vec<u8>,
     sink: Box<dyn Write + Send>,
     pipe: Pipe,
+    /// The descriptor behind it, to see whether somebody reads.
+    descriptor: Option<OwnedFd>,
 }
 
 impl Out {
     fn new(sink: Box<dyn Write + Send>) -> Out {
-        Out { buffer: Vec::with_capacity(FLUSH_BYTES * 2), sink, pipe: Pipe::Open }
+        Out { buffer: Vec::with_capacity(FLUSH_BYTES * 2), sink, pipe: Pipe::Open, descriptor: None }
+    }
+
+    /// Whether somebody reads it still, as far as can be told without writing: to be asked while there is nothing to write.
+    pub fn look(&mut self) -> Pipe {
+        let is_left = |descriptor: &OwnedFd| {
+            let mut asked = [PollFd::new(descriptor, PollFlags::empty())];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            poll(&mut asked, Some(&now)).is_ok_and(|_| asked[0].revents().contains(PollFlags::ERR))
+        };
+        if self.descriptor.as_ref().is_some_and(is_left) {
+            self.pipe = Pipe::Closed;
+        }
+        self.pipe
     }
 
     /// The buffer to append to; call [`Out::drain`] after each row or batch.
@@ -322,7 +338,7 @@ impl Ui {
         let stderr = io::stderr();
         let err_choice = choice(anstream::AutoStream::choice(&stderr));
         Ui {
-            out: Out::new(sink),
+            out: Out { descriptor: stdout.as_fd().try_clone_to_owned().ok(), ..Out::new(sink) },
             err_terminal: stderr.is_terminal(),
             err: Box::new(anstream::AutoStream::new(stderr, err_choice)),
             settings,

@@ -705,6 +705,9 @@ impl<'a> Consumer<'a> {
             }
             round += 1;
             std::thread::sleep(FOLLOW_EVERY);
+            if ui.out().look() == Pipe::Closed {
+                return Ok(());
+            }
             // Topics and partitions that were created meanwhile.
             if round.is_multiple_of(FOLLOW_LIST_EVERY)
                 && let Ok(now) = select(selection)

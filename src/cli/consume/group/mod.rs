@@ -193,6 +193,9 @@ impl Reading<'_> {
                 self.look_after_crew(pause, ui)?;
             } else {
                 std::thread::sleep(pause);
+                if ui.out().look() == Pipe::Closed {
+                    return Ok(End::Closed);
+                }
             }
         }
     }
