@@ -6,6 +6,7 @@
 //! - [`quota`]: how many replicas and bytes each broker should have.
 //! - [`bounds`]: how little any plan could move.
 //! - [`measure`]: what an assignment comes to, and which rules it breaks.
+//! - [`planner`]: an assignment that keeps the rules, is level, and moves little.
 //!
 //! Pure: files and directories are read by others.
 
@@ -14,4 +15,5 @@ pub mod cluster;
 pub mod instance;
 pub mod measure;
 pub mod plan_json;
+pub mod planner;
 pub mod quota;

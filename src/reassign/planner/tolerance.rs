@@ -1,0 +1,117 @@
+//! As many bytes for each broker as the tolerance allows.
+
+use super::{Work, index_u16};
+
+impl Work<'_> {
+    /// Brings the bytes of every broker into the tolerance.
+    pub(super) fn within_tolerance(&mut self) {
+        let Some(tolerance) = self.problem.rules.bytes_tolerance else { return };
+        let brokers = index_u16(self.counts.len());
+        let targets: Vec<u16> = (0..brokers).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
+        for _ in 0..4000 {
+            let share = |it: u16| self.quotas.bytes[usize::from(it)].max(1.0);
+            let bytes = |it: u16| self.bytes[usize::from(it)];
+            let over = |it: u16| bytes(it) - share(it) * (1.0 + tolerance);
+            let under = |it: u16| share(it) * (1.0 - tolerance) - bytes(it);
+            let off = |it: u16| over(it).max(under(it));
+            let Some(worst) = targets.iter().copied().max_by(|x, y| off(*x).total_cmp(&off(*y))) else { return };
+            let need = off(worst);
+            if need <= 0.0 {
+                return;
+            }
+            let is_over = over(worst) > 0.0;
+            // What would be best of all: the fewest bytes for what they bring.
+            let mut best: Option<(f64, Step)> = None;
+            for other in targets.iter().copied().filter(|it| *it != worst) {
+                let (a, b) = if is_over { (worst, other) } else { (other, worst) };
+                // What goes may not put the other side out.
+                let room = if is_over {
+                    share(b) * (1.0 + tolerance) - bytes(b)
+                } else {
+                    bytes(a) - share(a) * (1.0 - tolerance)
+                };
+                if room <= 0.0 {
+                    continue;
+                }
+                let out = |it: u16, more: f64| {
+                    let bytes = bytes(it) + more;
+                    (bytes - share(it) * (1.0 + tolerance)).max(share(it) * (1.0 - tolerance) - bytes).max(0.0)
+                };
+                let before = out(a, 0.0) + out(b, 0.0);
+                // What both sides ask for, if they can have it; else what this one does.
+                let both = off(other).max(0.0);
+                for delta in [need, need.min(room), both.min(room), need.max(both).min(room)] {
+                    if delta <= 0.0 {
+                        continue;
+                    }
+                    for step in self.steps(a, b, delta) {
+                        let gain = before - out(a, -step.delta) - out(b, step.delta);
+                        if gain <= need * 1e-6 {
+                            continue;
+                        }
+                        let price = (step.bytes + step.replicas.max(0.0) * self.replica_price) / gain;
+                        if best.as_ref().is_none_or(|(old, _)| price < *old) {
+                            best = Some((price, step));
+                        }
+                    }
+                }
+            }
+            let Some((_, step)) = best else { return };
+            for (partition, a, b) in step.moves {
+                self.go(partition, a, b);
+            }
+        }
+    }
+
+    /// Ways to bring about `delta` bytes from `a` to `b`: one replica where counts allow it, or one for another.
+    pub(super) fn steps(&self, a: u16, b: u16, delta: f64) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let (ca, cb) = (usize::from(a), usize::from(b));
+        if self.counts[ca] > self.quotas.counts[ca].0 as i64
+            && self.counts[cb] < self.quotas.counts[cb].1 as i64
+            && let Some(partition) = self.candidate(a, b, delta)
+        {
+            steps.push(self.step(vec![(partition, a, b)]));
+        }
+        // A large one for a small one: the smallest first, of which there are many.
+        let may_go_back = |it: &usize| self.lists[*it].contains(&b) && self.may(*it, a, Some(b));
+        let mut small: Vec<usize> = self.here[cb].iter().map(|it| *it as usize).filter(may_go_back).take(40).collect();
+        // Of those that cost about nothing, the ones that spread their topics.
+        let room = |it: usize, broker: u16| {
+            i32::from(self.ceiling[self.topic_of[it] as usize]) - i32::from(self.spread[self.spread_at(it, broker)])
+        };
+        small.sort_by_key(|it| (room(*it, a) <= 0, room(*it, b) >= 0));
+        small.truncate(6);
+        for back in small {
+            if let Some(partition) = self.candidate(a, b, delta + self.size(back))
+                && partition != back
+            {
+                steps.push(self.step(vec![(partition, a, b), (back, b, a)]));
+            }
+        }
+        steps
+    }
+
+    pub(super) fn step(&self, moves: Vec<(usize, u16, u16)>) -> Step {
+        let (mut bytes, mut replicas, mut delta) = (0.0, 0.0, 0.0);
+        for (number, (partition, a, b)) in moves.iter().enumerate() {
+            let size = self.size(*partition);
+            // One that was moved already costs nothing more; one that goes home gives back what it cost.
+            let cost = i32::from(!self.was_on(*partition, *b)) - i32::from(!self.was_on(*partition, *a));
+            bytes += size * f64::from(cost);
+            replicas += f64::from(cost);
+            delta += if number == 0 { size } else { -size };
+        }
+        Step { moves, bytes, replicas, delta }
+    }
+}
+
+/// Something that brings bytes from one broker to another.
+pub(super) struct Step {
+    moves: Vec<(usize, u16, u16)>,
+    /// What it copies more than now.
+    bytes: f64,
+    replicas: f64,
+    /// What it brings.
+    delta: f64,
+}
