@@ -1,6 +1,12 @@
 //! As many replicas for each broker as its quota says.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use super::{Work, index_u16, index_u32};
+
+/// What a broker that is outside of its quota gives or takes at least.
+const MUST: i64 = 1_000;
 
 impl Work<'_> {
     pub(super) fn index(&mut self) {
@@ -68,58 +74,67 @@ impl Work<'_> {
     /// Brings the count of every broker into its quota.
     pub(super) fn level(&mut self) {
         self.index();
-        let brokers = index_u16(self.counts.len());
-        let mut stuck = std::collections::BTreeSet::new();
+        let targets: Vec<u16> =
+            (0..index_u16(self.counts.len())).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
+        let mut stuck = BTreeSet::new();
         loop {
-            let quota = |it: u16| self.quotas.counts[usize::from(it)];
-            let count = |it: u16| self.counts[usize::from(it)];
-            let targets = || (0..brokers).filter(|it| self.problem.is_target[usize::from(*it)]);
-            let over = |it: u16| count(it) - quota(it).1 as i64;
-            let under = |it: u16| quota(it).0 as i64 - count(it);
-            let most = targets().map(over).max().unwrap_or(0);
-            let least = targets().map(under).max().unwrap_or(0);
-            if most <= 0 && least <= 0 {
+            // Those furthest off first; any with a replica to spare, or room for one, may be the other side.
+            let giver = targets.iter().copied().max_by_key(|it| (self.gives(*it), Reverse(*it)));
+            let taker = targets.iter().copied().max_by_key(|it| (self.takes(*it), Reverse(*it)));
+            let (Some(giver), Some(taker)) = (giver, taker) else { return };
+            if self.gives(giver) < MUST && self.takes(taker) < MUST {
                 return;
             }
-            // Those furthest off first; any with a replica to spare, or room for one, may be the other side.
+            if self.send(giver, taker, &mut stuck) {
+                continue;
+            }
             let mut pairs: Vec<(i64, u16, u16)> = Vec::new();
-            for a in targets() {
-                for b in targets().filter(|b| *b != a) {
-                    let gives = if over(a) > 0 {
-                        2
-                    } else if count(a) > quota(a).0 as i64 {
-                        1
-                    } else {
-                        0
-                    };
-                    let takes = if under(b) > 0 {
-                        2
-                    } else if count(b) < quota(b).1 as i64 {
-                        1
-                    } else {
-                        0
-                    };
-                    if gives > 0 && takes > 0 && gives + takes > 2 && !stuck.contains(&(a, b)) {
-                        // Of those that counts ask for, the fullest to the emptiest.
-                        pairs.push((-(1000 * (gives + takes) + over(a).max(0) + under(b).max(0)), a, b));
+            for a in targets.iter().copied() {
+                for b in targets.iter().copied() {
+                    let (gives, takes) = (self.gives(a), self.takes(b));
+                    let can = a != b && gives > 0 && takes > 0 && (gives >= MUST || takes >= MUST);
+                    if can && !stuck.contains(&(a, b)) {
+                        pairs.push((-(gives + takes), a, b));
                     }
                 }
             }
             pairs.sort_unstable();
-            let mut moved = false;
-            for (_, a, b) in pairs {
-                let size = self.wanted_size(a, b);
-                if let Some(partition) = self.candidate(a, b, size) {
-                    self.go(partition, a, b);
-                    moved = true;
-                    break;
-                }
-                stuck.insert((a, b));
-            }
-            if !moved && !self.by_way_of_another() {
+            let has_moved = pairs.into_iter().any(|(_, a, b)| self.send(a, b, &mut stuck));
+            if !has_moved && !self.by_way_of_another() {
                 return;
             }
         }
+    }
+
+    /// How much a broker has to give: nothing, one if it is asked for, or at least [`MUST`].
+    fn gives(&self, broker: u16) -> i64 {
+        let (count, quota) = (self.counts[usize::from(broker)], self.quotas.counts[usize::from(broker)]);
+        match count - quota.1 as i64 {
+            over if over > 0 => MUST + over,
+            _ => i64::from(count > quota.0 as i64),
+        }
+    }
+
+    /// How much it has to take.
+    fn takes(&self, broker: u16) -> i64 {
+        let (count, quota) = (self.counts[usize::from(broker)], self.quotas.counts[usize::from(broker)]);
+        match quota.0 as i64 - count {
+            under if under > 0 => MUST + under,
+            _ => i64::from(count < quota.1 as i64),
+        }
+    }
+
+    /// Moves a replica from one to the other, of the size that suits both; notes where there is none.
+    fn send(&mut self, a: u16, b: u16, stuck: &mut BTreeSet<(u16, u16)>) -> bool {
+        if a == b || self.gives(a) == 0 || self.takes(b) == 0 || stuck.contains(&(a, b)) {
+            return false;
+        }
+        let Some(partition) = self.candidate(a, b, self.wanted_size(a, b)) else {
+            stuck.insert((a, b));
+            return false;
+        };
+        self.go(partition, a, b);
+        true
     }
 
     /// The size of a replica that goes from `a` to `b`, so that both end near the edge of their tolerance.
