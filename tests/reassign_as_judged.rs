@@ -3,26 +3,18 @@
 //! Skipped without the recorded instances (`../shared/reassign`, or `LOGDIR_REASSIGN`) and Python.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::path::PathBuf;
+#[path = "support/reassign.rs"]
+mod reassign;
+
 use std::process::Command;
 
 use logdir::reassign::bounds::Bounds;
 use logdir::reassign::cluster::{Assignment, Cluster, Problem};
-use logdir::reassign::instance::Instance;
 use logdir::reassign::measure::{Balance, Moves};
 use logdir::reassign::plan_json::parse_plan;
 use logdir::reassign::quota::Quotas;
+use reassign::{instances, reassign_dir};
 use serde_json::Value;
-
-fn reassign_dir() -> Option<PathBuf> {
-    let named = std::env::var_os("LOGDIR_REASSIGN").map(PathBuf::from);
-    let dir = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reassign"));
-    if dir.join("check.py").is_file() {
-        return Some(dir);
-    }
-    eprintln!("skipped: there is no {}", dir.display());
-    None
-}
 
 /// The current assignment with what a plan says.
 fn planned(cluster: &Cluster, plan: &str) -> Assignment {
@@ -40,12 +32,9 @@ fn planned(cluster: &Cluster, plan: &str) -> Assignment {
 fn measures_are_the_judges() {
     let Some(dir) = reassign_dir() else { return };
     let temp = tempfile::tempdir().unwrap();
-    let mut instances: Vec<_> =
-        std::fs::read_dir(dir.join("instances")).unwrap().flatten().map(|it| it.path()).collect();
-    instances.sort();
+    let instances = instances(&dir);
     let mut compared = 0;
-    for path in &instances {
-        let instance = Instance::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (path, instance) in &instances {
         let cluster = &instance.cluster;
         let problem = Problem::new(cluster, &instance.rules);
         let quotas = Quotas::of(&problem);

@@ -3,36 +3,25 @@
 //! Skipped without the instances (`../shared/reassign`, or `LOGDIR_REASSIGN`); the judge needs Python.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::path::PathBuf;
+#[path = "support/reassign.rs"]
+mod reassign;
+
 use std::process::Command;
 
 use logdir::reassign::bounds::Bounds;
 use logdir::reassign::cluster::Problem;
-use logdir::reassign::instance::Instance;
 use logdir::reassign::measure::{Balance, Moves, breach};
 use logdir::reassign::plan_json::{PlannedPartition, write_plan};
 use logdir::reassign::planner;
 use logdir::reassign::quota::Quotas;
-
-fn reassign_dir() -> Option<PathBuf> {
-    let named = std::env::var_os("LOGDIR_REASSIGN").map(PathBuf::from);
-    let dir = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/reassign"));
-    if dir.join("check.py").is_file() {
-        return Some(dir);
-    }
-    eprintln!("skipped: there is no {}", dir.display());
-    None
-}
+use reassign::{instances, reassign_dir};
 
 #[test]
 fn plans_are_valid_level_and_small() {
     let Some(dir) = reassign_dir() else { return };
     let temp = tempfile::tempdir().unwrap();
-    let mut instances: Vec<_> =
-        std::fs::read_dir(dir.join("instances")).unwrap().flatten().map(|it| it.path()).collect();
-    instances.sort();
-    for path in &instances {
-        let instance = Instance::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let instances = instances(&dir);
+    for (path, instance) in &instances {
         // Disks within brokers are not planned yet.
         if instance.rules.only_disks {
             continue;
