@@ -12,9 +12,10 @@ use crate::cli::ui::Problem;
 use crate::partitioner::{PartitionCount, Partitioner, Strategy};
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
+use crate::storage::writer::log::now_ms;
 use crate::storage::writer::session::Event;
 use crate::storage::writer::{AppendSession, Appended, SessionError, SessionOptions};
-use crate::types::{NO_TIMESTAMP, TimestampMs, TopicPartition, is_internal_topic};
+use crate::types::{NO_TIMESTAMP, TopicPartition, is_internal_topic};
 use crate::workers::{DeadLetter, DeadLetters, WorkError, dead_letter_headers};
 
 /// Bytes after which records without a key go to another partition: `batch.size` of the Java producer.
@@ -97,14 +98,14 @@ impl DeadLetterTopic {
     pub fn close(&mut self) -> Result<Vec<Event>, SessionError> {
         let mut events = Vec::new();
         for session in std::mem::take(&mut self.sessions).into_values() {
-            events.extend(session.close(clock_ms())?);
+            events.extend(session.close(now_ms())?);
         }
         Ok(events)
     }
 
     fn append(&mut self, letter: &DeadLetter<'_>) -> Result<(), WorkError> {
         let task = letter.task;
-        let now_ms = clock_ms();
+        let now_ms = now_ms();
         let partition = self.partitioner.partition(task.key.as_deref(), task.size_bytes());
         let home = TopicPartition::new(self.topic.as_str(), partition);
         let not_stored = |reason: String| WorkError::new(format!("{home}: {reason}"));
@@ -144,10 +145,6 @@ impl DeadLetters for DeadLetterTopic {
     }
 }
 
-fn clock_ms() -> TimestampMs {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -161,7 +158,7 @@ mod tests {
     use crate::storage::create;
     use crate::storage::partition::{Checkpoints, Partition};
     use crate::storage::writer::{Durability, LogConfig};
-    use crate::types::{LeaderEpoch, Offset, TimestampType, Uuid};
+    use crate::types::{LeaderEpoch, Offset, TimestampMs, TimestampType, Uuid};
     use crate::workers::Task;
 
     fn options() -> SessionOptions {
@@ -237,14 +234,14 @@ mod tests {
             let mut builder = BatchBuilder::new(BatchSpec::default());
             builder.push(&NewRecord { value: Some(b"x"), ..NewRecord::default() }).unwrap();
             let mut batch = builder.seal(&mut Compressor::default()).unwrap();
-            other.append(&TopicPartition::new("other", 0), &mut batch, clock_ms()).unwrap();
+            other.append(&TopicPartition::new("other", 0), &mut batch, now_ms()).unwrap();
         };
         append();
         let topic = Arc::new(Mutex::new(find("dead", dir).unwrap()));
         let mut sink = Arc::clone(&topic);
         let error = WorkError::new("no");
         let count = PartitionCount::new(3).unwrap();
-        let before = clock_ms();
+        let before = now_ms();
         for (offset, key) in [(5, Some(&b"a"[..])), (6, Some(b"b")), (9, Some(b"a")), (10, None)] {
             let value = (offset != 6).then_some(&b"v"[..]);
             let task = task(offset, key, value, if offset == 9 { -1 } else { 1_000 + offset });
@@ -261,7 +258,7 @@ mod tests {
         let all: usize = (0..3).map(|number| read(&dir.join(format!("dead-{number}"))).len()).sum();
         assert_eq!(all, 4);
         topic.lock().unwrap().close().unwrap();
-        other.close(clock_ms()).unwrap();
+        other.close(now_ms()).unwrap();
         assert!(dir.join(crate::storage::clean_shutdown::FILE_NAME).exists(), "a clean end of both");
     }
 

@@ -263,12 +263,15 @@ impl Membership {
                 return Ok(Joined::Unchanged);
             }
         }
-        self.members.insert(id.clone(), member);
+        Ok(self.take_part(id, member, now_ms))
+    }
+
+    /// Begins a rebalance, if none goes on, and has the member joined for it.
+    fn take_part(&mut self, id: String, mut member: Member, now_ms: TimestampMs) -> Joined {
         self.prepare(now_ms);
-        if let Some(member) = self.members.get_mut(&id) {
-            member.has_joined = true;
-        }
-        Ok(Joined::Rebalancing)
+        member.has_joined = true;
+        self.members.insert(id, member);
+        Joined::Rebalancing
     }
 
     /// A static member comes back under a new id (`GroupMetadataManager.updateStaticMemberThenRebalanceOrCompleteJoin`).
@@ -292,16 +295,7 @@ impl Membership {
         // It waits for the rebalance that it has joined, as the others do: what its predecessor had may go to somebody else
         // in it, before or after this member gets to look.
         member.joined_in = self.generation;
-        member.has_joined = true;
-        let is_new_rebalance = self.rebalance_since_ms.is_none();
-        self.members.insert(id.clone(), member);
-        if is_new_rebalance {
-            self.prepare(now_ms);
-            if let Some(member) = self.members.get_mut(&id) {
-                member.has_joined = true;
-            }
-        }
-        Joined::Rebalancing
+        self.take_part(id, member, now_ms)
     }
 
     /// The member leaves of its own will. A static member does not: it stays until its session times out, and may come back.

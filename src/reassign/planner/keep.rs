@@ -56,7 +56,8 @@ impl Work<'_> {
                 })
                 .collect();
             let lacking = (0..brokers).any(|it| self.counts[it] < self.quotas.counts[it].0 as i64);
-            let starts: Vec<u16> = if !over.is_empty() {
+            let is_forced = !over.is_empty();
+            let starts: Vec<u16> = if is_forced {
                 over
             } else if lacking {
                 (0..index_u16(brokers))
@@ -65,8 +66,6 @@ impl Work<'_> {
             } else {
                 return;
             };
-            let is_forced =
-                starts.iter().any(|it| self.counts[usize::from(*it)] > self.quotas.counts[usize::from(*it)].1 as i64);
             let mut edges: Vec<Vec<(u16, usize)>> = vec![Vec::new(); brokers];
             for partition in cut {
                 let missing: Vec<u16> = self

@@ -9,13 +9,18 @@ use super::{Work, index_u16, index_u32};
 const MUST: i64 = 1_000;
 
 impl Work<'_> {
+    /// All partitions, ascending by size.
+    pub(super) fn by_size(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..index_u32(self.lists.len())).collect();
+        order.sort_by_key(|it| (self.problem.cluster.sizes[*it as usize], *it));
+        order
+    }
+
     pub(super) fn index(&mut self) {
         for list in &mut self.here {
             list.clear();
         }
-        let mut order: Vec<u32> = (0..index_u32(self.lists.len())).collect();
-        order.sort_by_key(|it| (self.problem.cluster.sizes[*it as usize], *it));
-        for partition in order {
+        for partition in self.by_size() {
             for broker in &self.lists[partition as usize] {
                 self.here[usize::from(*broker)].push(partition);
             }
@@ -91,10 +96,8 @@ impl Work<'_> {
             let mut pairs: Vec<(i64, u16, u16)> = Vec::new();
             for a in targets.iter().copied() {
                 for b in targets.iter().copied() {
-                    let (gives, takes) = (self.gives(a), self.takes(b));
-                    let can = a != b && gives > 0 && takes > 0 && (gives >= MUST || takes >= MUST);
-                    if can && !stuck.contains(&(a, b)) {
-                        pairs.push((-(gives + takes), a, b));
+                    if self.can_send(a, b) && !stuck.contains(&(a, b)) {
+                        pairs.push((-(self.gives(a) + self.takes(b)), a, b));
                     }
                 }
             }
@@ -122,6 +125,12 @@ impl Work<'_> {
             under if under > 0 => MUST + under,
             _ => i64::from(count < quota.1 as i64),
         }
+    }
+
+    /// Whether a replica from one to the other helps one of them, and harms none.
+    fn can_send(&self, a: u16, b: u16) -> bool {
+        let (gives, takes) = (self.gives(a), self.takes(b));
+        a != b && gives > 0 && takes > 0 && (gives >= MUST || takes >= MUST)
     }
 
     /// Moves a replica from one to the other, of the size that suits both; notes where there is none.
@@ -166,14 +175,8 @@ impl Work<'_> {
         let brokers = index_u16(self.counts.len());
         let targets: Vec<u16> = (0..brokers).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
         for a in &targets {
-            let gives = self.counts[usize::from(*a)] > self.quotas.counts[usize::from(*a)].1 as i64;
             for b in &targets {
-                let takes = self.counts[usize::from(*b)] < self.quotas.counts[usize::from(*b)].0 as i64;
-                if a == b
-                    || !(gives || takes)
-                    || (!gives && self.counts[usize::from(*a)] <= self.quotas.counts[usize::from(*a)].0 as i64)
-                    || (!takes && self.counts[usize::from(*b)] >= self.quotas.counts[usize::from(*b)].1 as i64)
-                {
+                if !self.can_send(*a, *b) {
                     continue;
                 }
                 for m in &targets {

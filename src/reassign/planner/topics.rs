@@ -5,11 +5,8 @@ use super::{Work, index_u16, index_u32};
 impl Work<'_> {
     /// Exchanges the places of replicas that are made anew anyway, so that topics are spread better.
     pub(super) fn spread_topics(&mut self) {
-        let tolerance = self.problem.rules.bytes_tolerance.unwrap_or(f64::INFINITY);
         let mut fresh: Vec<Vec<u32>> = vec![Vec::new(); self.counts.len()];
-        let mut order: Vec<u32> = (0..index_u32(self.lists.len())).collect();
-        order.sort_by_key(|it| (self.problem.cluster.sizes[*it as usize], *it));
-        for partition in order {
+        for partition in self.by_size() {
             for broker in &self.lists[partition as usize] {
                 if !self.was_on(partition as usize, *broker) {
                     fresh[usize::from(*broker)].push(partition);
@@ -25,12 +22,12 @@ impl Work<'_> {
                     if self.spread[self.spread_at(p, a)] <= self.ceiling[topic] {
                         continue;
                     }
-                    if let Some((from, q)) = self.instead_of(p, a, tolerance) {
+                    if let Some((from, q)) = self.instead_of(p, a) {
                         self.go(p, a, from);
                         self.go(q, from, a);
                         fresh[usize::from(a)][number] = index_u32(q);
                         has_changed = true;
-                    } else if let Some((b, other)) = self.exchange_for(p, a, &fresh, tolerance) {
+                    } else if let Some((b, other)) = self.exchange_for(p, a, &fresh) {
                         let q = fresh[usize::from(b)][other] as usize;
                         self.remove(p, a);
                         self.remove(q, b);
@@ -48,13 +45,16 @@ impl Work<'_> {
         }
     }
 
+    /// Whether a broker is within the tolerance with so many bytes more.
+    fn fits(&self, broker: u16, more: f64) -> bool {
+        let Some(tolerance) = self.problem.rules.bytes_tolerance else { return true };
+        let (bytes, share) = (self.bytes[usize::from(broker)] + more, self.quotas.bytes[usize::from(broker)]);
+        bytes <= share * (1.0 + tolerance) && bytes >= share * (1.0 - tolerance)
+    }
+
     /// A partition of another topic that could have come to `a` instead of `p`, and from where.
-    pub(super) fn instead_of(&self, p: usize, a: u16, tolerance: f64) -> Option<(u16, usize)> {
+    pub(super) fn instead_of(&self, p: usize, a: u16) -> Option<(u16, usize)> {
         let size = self.size(p);
-        let fits = |broker: u16, more: f64| {
-            let (bytes, share) = (self.bytes[usize::from(broker)] + more, self.quotas.bytes[usize::from(broker)]);
-            !tolerance.is_finite() || (bytes <= share * (1.0 + tolerance) && bytes >= share * (1.0 - tolerance))
-        };
         let topic = self.topic_of[p] as usize;
         for from in self.problem.cluster.current.of(p).iter().map(|it| it.0) {
             if !self.problem.is_target[usize::from(from)]
@@ -73,8 +73,8 @@ impl Work<'_> {
                     && self.was_on(q, from)
                     && self.spread[self.spread_at(q, a)] < self.ceiling[self.topic_of[q] as usize]
                     && self.may(q, a, Some(from))
-                    && fits(a, delta)
-                    && fits(from, -delta)
+                    && self.fits(a, delta)
+                    && self.fits(from, -delta)
                 {
                     return Some((from, q));
                 }
@@ -83,11 +83,7 @@ impl Work<'_> {
         None
     }
 
-    pub(super) fn exchange_for(&self, p: usize, a: u16, fresh: &[Vec<u32>], tolerance: f64) -> Option<(u16, usize)> {
-        let fits = |broker: u16, more: f64| {
-            let (bytes, share) = (self.bytes[usize::from(broker)] + more, self.quotas.bytes[usize::from(broker)]);
-            !tolerance.is_finite() || (bytes <= share * (1.0 + tolerance) && bytes >= share * (1.0 - tolerance))
-        };
+    pub(super) fn exchange_for(&self, p: usize, a: u16, fresh: &[Vec<u32>]) -> Option<(u16, usize)> {
         for b in 0..index_u16(self.counts.len()) {
             if b == a || !self.problem.is_target[usize::from(b)] || !self.may(p, b, Some(a)) || self.was_on(p, b) {
                 continue;
@@ -107,8 +103,8 @@ impl Work<'_> {
                 let delta = self.size(q) - size;
                 if self.spread[self.spread_at(q, a)] < self.ceiling[self.topic_of[q] as usize]
                     && self.may(q, a, Some(b))
-                    && fits(a, delta)
-                    && fits(b, -delta)
+                    && self.fits(a, delta)
+                    && self.fits(b, -delta)
                 {
                     return Some((b, other));
                 }

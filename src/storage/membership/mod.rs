@@ -275,11 +275,10 @@ impl GroupMember {
         }
         let polled = self.load().and_then(|()| self.step(given_up, now));
         self.end_turn()?;
-        if matches!(polled, Ok(Polled::Lost(Fenced::FencedInstance { .. }))) {
-            let Ok(Polled::Lost(fenced)) = polled else { return polled };
-            return Err(MemberError::Replaced(fenced));
+        match polled {
+            Ok(Polled::Lost(fenced @ Fenced::FencedInstance { .. })) => Err(MemberError::Replaced(fenced)),
+            polled => polled,
         }
-        polled
     }
 
     /// Commits, as a member of the generation it takes part in. The inner error: it does not count any more, and nothing was

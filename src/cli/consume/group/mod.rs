@@ -166,10 +166,8 @@ impl Reading<'_> {
                     continue;
                 }
                 has_read = true;
-                match self.read_piece(&name, ui)? {
-                    None => {}
-                    Some(End::Enough) => return Ok(End::Enough),
-                    Some(end) => return Ok(end),
+                if let Some(end) = self.read_piece(&name, ui)? {
+                    return Ok(end);
                 }
                 if self.interrupt.is_asked() || self.member.has_news().map_err(|error| member_problem(&error))? {
                     break;
