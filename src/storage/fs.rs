@@ -206,6 +206,8 @@ pub(crate) enum Opening {
 pub(crate) fn open_to_write(path: &Path, opening: Opening) -> io::Result<File> {
     let (create, truncate) = (opening != Opening::Existing, opening == Opening::Emptied);
     let was_there = !create || path.exists();
+    #[cfg(test)]
+    journal::attempt(path, !was_there)?;
     let file = File::options().read(true).write(true).create(create).truncate(truncate).open(path)?;
     if !was_there {
         give_to_owner(path);
@@ -228,6 +230,8 @@ pub(crate) fn write_at(file: &File, path: &Path, bytes: &[u8], at: u64) -> io::R
 
 /// Makes `file`, which is at `path`, longer or shorter.
 pub(crate) fn set_len(file: &File, path: &Path, len: u64) -> io::Result<()> {
+    #[cfg(test)]
+    journal::attempt(path, false)?;
     file.set_len(len)?;
     #[cfg(test)]
     journal::set_len(path, len);
@@ -250,6 +254,8 @@ pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
 
 /// Gives a file or directory another name.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
+    #[cfg(test)]
+    journal::attempt(to, false).map_err(|error| StorageError::new(to, error))?;
     std::fs::rename(from, to).map_err(|error| StorageError::new(to, error))?;
     #[cfg(test)]
     journal::renamed(from, to);
@@ -273,6 +279,8 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), StorageError> {
 
 /// Makes a directory; its name is on disk after [`sync_dir`] of the one it is in.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), StorageError> {
+    #[cfg(test)]
+    journal::attempt(dir, true).map_err(|error| StorageError::new(dir, error))?;
     std::fs::create_dir(dir).map_err(|error| StorageError::new(dir, error))?;
     give_to_owner(dir);
     #[cfg(test)]
@@ -292,6 +300,78 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
         sync_file(&target, to)
     });
     copied.map_err(|error| StorageError::new(to, error))
+}
+
+/// How many bytes [`copy_range`] moves at once through memory, where the kernel does not copy by itself.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Copies `len` bytes at `at` to the same place of another file, by the kernel where it does that (`copy_file_range`).
+///
+/// Fails where the source ends before that.
+pub(crate) fn copy_range(from: &File, to: &File, to_path: &Path, at: u64, len: u64) -> io::Result<()> {
+    #[cfg(test)]
+    journal::check(to_path)?;
+    let (mut from_at, mut to_at, end) = (at, at, at.saturating_add(len));
+    while from_at < end {
+        let want = usize::try_from(end - from_at).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(from, Some(&mut from_at), to, Some(&mut to_at), want) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => {}
+            Err(
+                rustix::io::Errno::XDEV
+                | rustix::io::Errno::INVAL
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::PERM,
+            ) => {
+                let mut buffer = vec![0; want.min(COPY_BYTES)];
+                while from_at < end {
+                    let want = usize::try_from(end - from_at).unwrap_or(usize::MAX).min(buffer.len());
+                    let piece = buffer.get_mut(..want).unwrap_or_default();
+                    from.read_exact_at(piece, from_at)?;
+                    to.write_all_at(piece, from_at)?;
+                    from_at += want as u64;
+                }
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    #[cfg(test)]
+    {
+        let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        to.read_exact_at(&mut bytes, at)?;
+        journal::wrote(to_path, at, &bytes);
+    }
+    let _ = to_path;
+    Ok(())
+}
+
+/// Makes `to`, which is empty, share the blocks of `from` (`FICLONE`); `false` where the file system does not do that.
+pub(crate) fn clone_blocks(from: &File, to: &File, to_path: &Path) -> io::Result<bool> {
+    #[cfg(test)]
+    journal::check(to_path)?;
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => {
+            #[cfg(test)]
+            journal::wrote(to_path, 0, &std::fs::read(to_path)?);
+            let _ = to_path;
+            Ok(true)
+        }
+        // Whatever it is that stands in the way, bytes can be copied.
+        Err(_) => Ok(false),
+    }
+}
+
+/// As [`sync_file`], and what is noted of the file with it: owner, mode and times.
+pub(crate) fn sync_whole(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    journal::check(path)?;
+    file.sync_all()?;
+    #[cfg(test)]
+    journal::synced(path);
+    let _ = path;
+    Ok(())
 }
 
 /// Gives a file a second name; its bytes are on disk when it returns, the name after [`sync_dir`].
@@ -334,6 +414,8 @@ pub(crate) fn exchange(a: &Path, b: &Path) -> Result<bool, StorageError> {
 
 /// Removes a directory, which is empty; that it is not there is fine.
 pub(crate) fn remove_dir(dir: &Path) -> Result<(), StorageError> {
+    #[cfg(test)]
+    journal::attempt(dir, false).map_err(|error| StorageError::new(dir, error))?;
     match std::fs::remove_dir(dir) {
         Ok(()) => {
             #[cfg(test)]
@@ -389,6 +471,8 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
 
 /// Waits until what was created, renamed or removed in `dir` is on disk.
 pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
+    #[cfg(test)]
+    journal::attempt(dir, false).map_err(|error| StorageError::new(dir, error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| StorageError::new(dir, error))?;
     #[cfg(test)]
     journal::synced_dir(dir);
@@ -397,6 +481,8 @@ pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
 
 /// Removes a file; that it is not there is fine.
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), StorageError> {
+    #[cfg(test)]
+    journal::attempt(path, false).map_err(|error| StorageError::new(path, error))?;
     match std::fs::remove_file(path) {
         Ok(()) => {
             #[cfg(test)]

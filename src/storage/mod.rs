@@ -16,7 +16,7 @@
 //!
 //! Reading takes no lock and writes nothing. What changes a directory takes Kafka's lock ([`lock`]), makes a plan of
 //! what a broker would do on opening it ([`recovery`]), and then appends ([`writer`]), adds ([`create`]), removes ([`delete`]) or
-//! takes in what another cluster wrote ([`adopt`]). Whose partitions a node holds is known to its metadata log ([`node`]).
+//! takes in what another cluster wrote ([`adopt`]); [`moves`] brings partitions to other log directories. Whose partitions a node holds is known to its metadata log ([`node`]).
 //!
 //! What the coordinators keep in their topics is read by [`coordinator`]; [`membership`] takes part in a group.
 //! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
@@ -49,6 +49,7 @@ pub mod log_dir;
 pub mod membership;
 pub mod meta_properties;
 pub mod metadata_log;
+pub mod moves;
 pub mod names;
 pub mod node;
 pub mod partition;

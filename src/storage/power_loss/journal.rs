@@ -44,6 +44,19 @@ struct Recording {
     ops: Vec<Op>,
     /// Writes and syncs of files whose path ends so fail, once.
     failing: Option<String>,
+    /// Changes attempted so far.
+    attempts: usize,
+    /// From this attempt on changes fail, with this error of the system.
+    fails_from: Option<(usize, Fails)>,
+}
+
+/// How changes fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fails {
+    /// This one, as a bad sector has it.
+    Once(rustix::io::Errno),
+    /// What takes room, from here on, as a full disk has it; what gives room does not fail.
+    Full,
 }
 
 static RECORDINGS: Mutex<Vec<Recording>> = Mutex::new(Vec::new());
@@ -76,6 +89,18 @@ pub fn fail_next(root: &Path, suffix: &str) {
     recording.failing = Some(suffix.to_owned());
 }
 
+/// Lets the attempt with this number, counted from 0, fail.
+pub fn fail_at(root: &Path, attempt: usize, fails: Fails) {
+    let mut recordings = recordings();
+    let recording = recordings.iter_mut().find(|recording| recording.root == root).unwrap();
+    recording.fails_from = Some((attempt, fails));
+}
+
+/// Changes attempted so far.
+pub fn attempts(root: &Path) -> usize {
+    recordings().iter().find(|recording| recording.root == root).map_or(0, |recording| recording.attempts)
+}
+
 fn note(path: &Path, op: impl FnOnce(&dyn Fn(&Path) -> PathBuf) -> Op) {
     let mut recordings = recordings();
     let Some(recording) = recordings.iter_mut().find(|recording| path.starts_with(&recording.root)) else { return };
@@ -89,6 +114,20 @@ pub fn check(path: &Path) -> io::Result<()> {
         if recording.failing.as_ref().is_some_and(|suffix| path.to_string_lossy().ends_with(suffix)) {
             recording.failing = None;
             return Err(io::Error::other("a failure made by the test"));
+        }
+    }
+    attempt(path, true)
+}
+
+/// A change that takes room, or none, is about to be made.
+pub fn attempt(path: &Path, takes_room: bool) -> io::Result<()> {
+    for recording in recordings().iter_mut().filter(|recording| path.starts_with(&recording.root)) {
+        let number = recording.attempts;
+        recording.attempts += 1;
+        match recording.fails_from {
+            Some((at, Fails::Once(errno))) if at == number => return Err(errno.into()),
+            Some((at, Fails::Full)) if at <= number && takes_room => return Err(rustix::io::Errno::NOSPC.into()),
+            _ => {}
         }
     }
     Ok(())

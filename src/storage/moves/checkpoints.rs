@@ -1,0 +1,77 @@
+//! What the checkpoints of both log directories say of a partition that goes from one to the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::MoveError;
+use crate::storage::checkpoint::{self, OffsetCheckpoint};
+use crate::storage::clean_shutdown;
+use crate::storage::fs::{self, StorageError};
+use crate::storage::partition::present;
+use crate::types::TopicPartition;
+
+/// A partition, the log directory it is in and the one it goes to.
+pub(super) type Way<'a> = (TopicPartition, &'a Path, &'a Path);
+
+fn read(log_dir: &Path, name: &str) -> Result<OffsetCheckpoint, StorageError> {
+    Ok(present(checkpoint::read(&log_dir.join(name)))?.unwrap_or_default())
+}
+
+/// Whether all of them can be read. What cannot is not written anew: its other entries would go.
+pub(super) fn check(log_dir: &Path) -> Result<(), StorageError> {
+    checkpoint::ALL.iter().try_for_each(|name| read(log_dir, name).map(drop))
+}
+
+/// Makes the checkpoints of where partitions go say what those of where they are say: nothing, where they say nothing.
+///
+/// This comes before the partition does: else a broker that starts in between would take the base of the first segment for
+/// the log start, and show again what was deleted. Until the partition is there the entries speak of nothing, and do no harm.
+pub(super) fn carry(ways: &[Way<'_>]) -> Result<(), StorageError> {
+    let mut by_target: BTreeMap<&Path, Vec<&Way<'_>>> = BTreeMap::new();
+    for way in ways {
+        by_target.entry(way.2).or_default().push(way);
+    }
+    let mut sources: BTreeMap<(&Path, &str), OffsetCheckpoint> = BTreeMap::new();
+    for (_, from, _) in ways {
+        for name in checkpoint::ALL {
+            if !sources.contains_key(&(*from, name)) {
+                sources.insert((from, name), read(from, name)?);
+            }
+        }
+    }
+    for (target, ways) in by_target {
+        for name in checkpoint::ALL {
+            let stored = read(target, name)?;
+            let value = |way: &Way<'_>| sources.get(&(way.1, name)).and_then(|source| source.get(&way.0));
+            let updated = stored.with(ways.iter().map(|way| (&way.0, value(way))));
+            if ways.iter().any(|way| stored.get(&way.0) != updated.get(&way.0)) {
+                fs::replace_atomic(&target.join(name), updated.to_text().as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes the entries of partitions out of the checkpoints of log directories that they left.
+pub(super) fn forget(left: &[(TopicPartition, &Path)]) -> Result<(), StorageError> {
+    let mut by_dir: BTreeMap<&Path, Vec<TopicPartition>> = BTreeMap::new();
+    for (partition, dir) in left {
+        by_dir.entry(dir).or_default().push(partition.clone());
+    }
+    by_dir.into_iter().try_for_each(|(dir, partitions)| checkpoint::forget(dir, &partitions))
+}
+
+/// Removes the mark of a clean shutdown where a log comes from a directory that has none: a broker would not look whether
+/// the log is whole. The log directories that lost it.
+pub(super) fn doubt(ways: &[Way<'_>]) -> Result<Vec<PathBuf>, MoveError> {
+    let marker = |dir: &Path| dir.join(clean_shutdown::FILE_NAME);
+    let mut doubted = Vec::new();
+    for (_, from, to) in ways {
+        if fs::is_file(&marker(to))? && !fs::is_file(&marker(from))? {
+            fs::remove_if_present(&marker(to))?;
+            fs::sync_dir(to)?;
+            doubted.push((*to).to_owned());
+        }
+    }
+    Ok(doubted)
+}

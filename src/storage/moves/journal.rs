@@ -1,0 +1,371 @@
+//! What a run is about to do, on disk before it does it.
+//!
+//! A plain file in one of the log directories, which a broker ignores:
+//! ```text
+//! 9f3a01c4 {"run":{"version":1,"id":"…","log_dirs":["/d0","/d1"]}}
+//! 1c00b2d7 {"job":[0,{"id":"…","topic":"orders","number":0,"act":"move","from":"/d0","to":"/d1",…}]}
+//! 77e012aa {"state":[0,"copying"]}
+//! e01b33c0 {"file":[0,"00000000000000000000.log",1048576,305419896]}
+//! ```
+//! Each line begins with the CRC-32C of the rest of it. A line that is cut or does not match ends what counts: what it
+//! announced had not begun. The other log directories have a marker, which says where the journal is.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::MoveError;
+use super::job::{Job, State, path_text};
+use crate::crc::crc32c;
+use crate::storage::fs::{self, Opening, StorageError};
+
+/// How the names of journals and markers begin.
+const NAME: &str = ".logdir-reassign-";
+/// How the name of a marker ends.
+const MARKER: &str = ".at";
+/// How the name of a journal of a finished run ends.
+const DONE: &str = ".done";
+/// The only version.
+const VERSION: u32 = 1;
+/// A million jobs of a hundred files each stay below this.
+const BYTES_MAX: u64 = 16 << 30;
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Run {
+        version: u32,
+        id: String,
+        #[serde(with = "path_text::list")]
+        log_dirs: Vec<PathBuf>,
+        #[serde(default)]
+        undoes: Option<String>,
+    },
+    /// A job, or one that is planned anew.
+    Job(usize, Job),
+    State(usize, State),
+    /// A file that was copied: its length and the CRC-32C of its bytes.
+    File(usize, String, u64, u32),
+    /// Every job is done or undone.
+    End,
+}
+
+/// A job and how far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// What is to be done.
+    pub job: Job,
+    /// How far it came.
+    pub state: State,
+    /// Files that were copied: name, length, CRC-32C.
+    pub copied: Vec<(String, u64, u32)>,
+}
+
+/// A run, as its journal tells.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    id: String,
+    log_dirs: Vec<PathBuf>,
+    /// The jobs.
+    pub jobs: Vec<Tracked>,
+    /// The run that this one takes back.
+    pub undoes: Option<String>,
+    /// Whether nothing is left to do.
+    pub has_ended: bool,
+    file: Option<File>,
+    end: u64,
+}
+
+/// What is found of runs in log directories.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Journals of runs that were interrupted.
+    pub open: Vec<PathBuf>,
+    /// Journals of runs that came to their end, the newest last.
+    pub done: Vec<PathBuf>,
+    /// What a crash left of a run that never began, or has ended: markers whose journal is gone, and temporary files.
+    pub stale: Vec<PathBuf>,
+}
+
+/// Looks for journals in `log_dirs`, and where markers in them say there is one. Reads only.
+pub fn find(log_dirs: &[PathBuf]) -> Result<Found, StorageError> {
+    let mut found = Found::default();
+    let mut done = Vec::new();
+    for dir in log_dirs {
+        let error = |error| StorageError::new(dir, error);
+        for entry in std::fs::read_dir(dir).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Some(rest) = name.strip_prefix(NAME) else { continue };
+            let path = entry.path();
+            if !fs::is_file(&path)? {
+                continue;
+            }
+            if rest.ends_with(".tmp") {
+                found.stale.push(path);
+            } else if rest.ends_with(DONE) {
+                let metadata = entry.metadata().map_err(error)?;
+                done.push((metadata.modified().map_err(error)?, path));
+            } else if rest.ends_with(MARKER) {
+                let bytes = fs::read_small(&path, fs::PROPERTIES_BYTES_MAX)?;
+                let journal = PathBuf::from(OsString::from_vec(bytes));
+                if fs::is_file(&journal)? { found.open.push(journal) } else { found.stale.push(path) }
+            } else {
+                found.open.push(path);
+            }
+        }
+    }
+    let absolute = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    found.open.sort_by_key(absolute);
+    found.open.dedup_by_key(|path| absolute(path));
+    done.sort();
+    found.done = done.into_iter().map(|(_, path)| path).collect();
+    found.done.dedup();
+    Ok(found)
+}
+
+impl Journal {
+    /// Begins a run; on disk when it returns. The log directories are those that it touches.
+    pub(super) fn begin(
+        id: String,
+        log_dirs: &[PathBuf],
+        jobs: Vec<Job>,
+        undoes: Option<String>,
+    ) -> Result<Journal, MoveError> {
+        let absolute = |dir: &PathBuf| dir.canonicalize().map_err(|error| StorageError::new(dir, error));
+        let log_dirs = log_dirs.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, others)) = log_dirs.split_first() else { return Err(MoveError::Nothing) };
+        let path = first.join(format!("{NAME}{id}"));
+        for dir in others {
+            fs::replace_atomic(&dir.join(format!("{NAME}{id}{MARKER}")), path.as_os_str().as_bytes())?;
+        }
+        let tracked = |job| Tracked { job, state: State::Planned, copied: Vec::new() };
+        let mut journal = Journal {
+            path,
+            id,
+            log_dirs,
+            jobs: jobs.into_iter().map(tracked).collect(),
+            undoes,
+            has_ended: false,
+            file: None,
+            end: 0,
+        };
+        let mut text = journal.head().text();
+        for (number, tracked) in journal.jobs.iter().enumerate() {
+            text.push_str(&Line::Job(number, tracked.job.clone()).text());
+        }
+        fs::replace_atomic(&journal.path, text.as_bytes())?;
+        journal.end = text.len() as u64;
+        Ok(journal)
+    }
+
+    fn head(&self) -> Line {
+        let (id, log_dirs) = (self.id.clone(), self.log_dirs.clone());
+        Line::Run { version: VERSION, id, log_dirs, undoes: self.undoes.clone() }
+    }
+
+    /// Reads the journal at `path`. Reads only.
+    pub fn read(path: &Path) -> Result<Journal, MoveError> {
+        let bytes = fs::read_small(path, BYTES_MAX)?;
+        let damaged = |position: usize, what: &str| {
+            Err(MoveError::Journal { path: path.to_owned(), position: position as u64, what: what.to_owned() })
+        };
+        let mut journal: Option<Journal> = None;
+        let mut position = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(parsed) = Line::parse(line) else { break };
+            match (parsed, &mut journal) {
+                (Line::Run { version, id, log_dirs, undoes }, None) => {
+                    if version != VERSION {
+                        return damaged(position, &format!("its version is {version}, expected {VERSION}"));
+                    }
+                    journal = Some(Journal {
+                        path: path.to_owned(),
+                        id,
+                        log_dirs,
+                        jobs: Vec::new(),
+                        undoes,
+                        has_ended: false,
+                        file: None,
+                        end: 0,
+                    });
+                }
+                (line, Some(journal)) => {
+                    if !journal.take(line) {
+                        return damaged(position, "what it says does not follow from what it said before");
+                    }
+                }
+                (_, None) => return damaged(position, "it does not begin as a journal does"),
+            }
+            position += line.len();
+        }
+        let Some(mut journal) = journal else { return damaged(0, "it has no first line") };
+        journal.end = position as u64;
+        Ok(journal)
+    }
+
+    /// Takes in a line; `false` where it speaks of what is not there.
+    fn take(&mut self, line: Line) -> bool {
+        match line {
+            Line::Job(number, job) if number == self.jobs.len() => {
+                self.jobs.push(Tracked { job, state: State::Planned, copied: Vec::new() });
+            }
+            Line::Job(number, job) => match self.jobs.get_mut(number) {
+                Some(tracked) => *tracked = Tracked { job, state: State::Planned, copied: Vec::new() },
+                None => return false,
+            },
+            Line::State(number, state) => match self.jobs.get_mut(number) {
+                Some(tracked) => tracked.state = state,
+                None => return false,
+            },
+            Line::File(number, name, len, crc) => match self.jobs.get_mut(number) {
+                Some(tracked) => {
+                    tracked.copied.retain(|(known, ..)| *known != name);
+                    tracked.copied.push((name, len, crc));
+                }
+                None => return false,
+            },
+            Line::End => self.has_ended = true,
+            Line::Run { .. } => return false,
+        }
+        true
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log directories that the run touches.
+    pub fn log_dirs(&self) -> &[PathBuf] {
+        &self.log_dirs
+    }
+
+    /// Notes lines; on disk when it returns.
+    fn append(&mut self, lines: Vec<Line>) -> Result<(), MoveError> {
+        let text: String = lines.iter().map(Line::text).collect();
+        let error = |error| StorageError::new(&self.path, error);
+        if self.file.is_none() {
+            let file = fs::open_to_write(&self.path, Opening::Existing).map_err(error)?;
+            // What a crash cut off would stand between what was noted before and what is noted now.
+            fs::set_len(&file, &self.path, self.end).map_err(error)?;
+            self.file = Some(file);
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        fs::write_at(file, &self.path, text.as_bytes(), self.end).map_err(error)?;
+        fs::sync_file(file, &self.path).map_err(error)?;
+        self.end += text.len() as u64;
+        for line in lines {
+            self.take(line);
+        }
+        Ok(())
+    }
+
+    /// Notes how far jobs have come.
+    pub(super) fn note(&mut self, jobs: &[usize], state: State) -> Result<(), MoveError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        self.append(jobs.iter().map(|job| Line::State(*job, state)).collect())
+    }
+
+    /// Notes files that were copied: name, length, CRC-32C.
+    pub(super) fn note_files(&mut self, job: usize, files: Vec<(String, u64, u32)>) -> Result<(), MoveError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.append(files.into_iter().map(|(name, len, crc)| Line::File(job, name, len, crc)).collect())
+    }
+
+    /// Notes that a job begins anew, with what is in its directory now.
+    pub(super) fn note_anew(&mut self, number: usize, job: Job) -> Result<(), MoveError> {
+        self.append(vec![Line::Job(number, job)])
+    }
+
+    /// Ends the run: the journal gets another name, and the markers go.
+    pub(super) fn end(mut self) -> Result<PathBuf, MoveError> {
+        if !self.has_ended {
+            self.append(vec![Line::End])?;
+        }
+        let mut done = self.path.clone().into_os_string();
+        done.push(DONE);
+        let done = PathBuf::from(done);
+        fs::rename(&self.path, &done)?;
+        fs::sync_dir(fs::parent_of(&done))?;
+        for dir in self.log_dirs.iter().skip(1) {
+            fs::remove_if_present(&dir.join(format!("{NAME}{}{MARKER}", self.id)))?;
+        }
+        Ok(done)
+    }
+}
+
+impl Line {
+    fn text(&self) -> String {
+        // Nothing in it can fail to be written: strings, numbers and lists.
+        let json = serde_json::to_string(self).unwrap_or_default();
+        format!("{:08x} {json}\n", crc32c(json.as_bytes()))
+    }
+
+    fn parse(line: &[u8]) -> Option<Line> {
+        let line = line.strip_suffix(b"\n")?;
+        let (crc, json) = line.split_at_checked(9)?;
+        let crc = u32::from_str_radix(std::str::from_utf8(crc.strip_suffix(b" ")?).ok()?, 16).ok()?;
+        if crc32c(json) != crc {
+            return None;
+        }
+        serde_json::from_slice(json).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_crash_cut_off_does_not_count_and_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = [dir.path().join("d0"), dir.path().join("d1")];
+        dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+        std::fs::create_dir(dirs[0].join("t-0")).unwrap();
+        let partition = crate::types::TopicPartition::new("t", 0);
+        let job = || Job::new("0".repeat(32), &partition, super::super::Act::Move, &dirs[0], Some(&dirs[1])).unwrap();
+        let mut journal = Journal::begin("run".to_owned(), &dirs, vec![job()], None).unwrap();
+        journal.note(&[0], State::Copying).unwrap();
+        journal.note_files(0, vec![("a.log".to_owned(), 5, 7)]).unwrap();
+        let path = journal.path().to_owned();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let Ok(mut read) = Journal::read(&path) else {
+                assert!(!whole[..cut].contains(&b'\n'), "only a journal without its first line is none");
+                continue;
+            };
+            if read.jobs.is_empty() {
+                continue;
+            }
+            read.note(&[0], State::Verified).unwrap();
+            let again = Journal::read(&path).unwrap();
+            assert_eq!(again.jobs[0].state, State::Verified, "cut at {cut}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        let read = Journal::read(&path).unwrap();
+        assert_eq!(read.jobs, journal.jobs);
+        assert_eq!(read.jobs[0].copied, [("a.log".to_owned(), 5, 7)]);
+        let found = find(&dirs).unwrap();
+        assert_eq!((found.open.len(), found.done.len(), found.stale.len()), (1, 0, 0), "the marker leads there too");
+        assert_eq!(find(&dirs[1..]).unwrap().open, [dirs[0].canonicalize().unwrap().join(".logdir-reassign-run")]);
+        let done = read.end().unwrap();
+        let found = find(&dirs).unwrap();
+        assert_eq!((found.open.len(), found.done.as_slice(), found.stale.len()), (0, &[done][..], 0));
+    }
+}

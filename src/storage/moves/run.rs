@@ -1,0 +1,492 @@
+//! Jobs carried out: many copies at once, and one after the other what changes names.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use super::commit::commit;
+use super::copy::{self, Pace};
+use super::job::{Act, FileFacts, Job, State, facts_of};
+use super::journal::Journal;
+use super::room::Room;
+use super::throttle::Throttle;
+use super::{MoveError, checkpoints, new_id};
+use crate::storage::fs;
+use crate::types::TopicPartition;
+
+/// How often progress is told, and looked whether to stop.
+const TICK: Duration = Duration::from_millis(100);
+/// Files whose copies are noted together: what a crash makes copy again is less than this and one file.
+const NOTE_BYTES: u64 = 64 << 20;
+/// Jobs that change names together.
+const COMMIT_MAX: usize = 256;
+
+/// How a run is carried out.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Copies at once.
+    pub workers: usize,
+    /// Copies at once that read from or write to one file system.
+    pub per_disk: usize,
+    /// Bytes written a second, over all copies.
+    pub throttle: Option<u64>,
+    /// Logs that are damaged go too, as they are.
+    pub force: bool,
+}
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// So many bytes more were copied or read back.
+    Progress(u64),
+    /// A job has come to its end.
+    Done(&'a Job),
+    /// A job was not done; others go on.
+    Failed(&'a Job, &'a MoveError),
+    /// The source was written to since it was planned: the copy begins anew.
+    Anew(&'a Job),
+    /// A log directory lost its mark of a clean shutdown, because a log came from one that has none.
+    Doubted(&'a Path),
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Jobs that are done, before this run and in it.
+    pub done: usize,
+    /// Jobs that are not.
+    pub left: usize,
+    /// The journal, which has another name when nothing is left.
+    pub journal: PathBuf,
+}
+
+/// Begins a run of these jobs: nothing of them is changed yet, and from here on [`run`] finishes them, after a crash too.
+///
+/// Checks that there is room for all of them. `undoes` is the id of the run that is taken back.
+pub fn begin(jobs: Vec<Job>, undoes: Option<String>) -> Result<Journal, MoveError> {
+    let mut targets = BTreeSet::new();
+    for job in jobs.iter().filter(|job| job.act != Act::Drop) {
+        if !targets.insert(job.target()) {
+            return Err(MoveError::Exists { path: job.target() });
+        }
+    }
+    let dirs: BTreeSet<PathBuf> = jobs.iter().flat_map(|job| [job.from.clone(), job.to.clone()]).collect();
+    let dirs: Vec<PathBuf> = dirs.into_iter().collect();
+    dirs.iter().try_for_each(|dir| checkpoints::check(dir))?;
+    Room::of(dirs.iter().map(PathBuf::as_path))?.check(&jobs.iter().collect::<Vec<_>>())?;
+    let id = match dirs.first() {
+        Some(dir) => new_id(dir)?,
+        None => return Err(MoveError::Nothing),
+    };
+    Journal::begin(id, &dirs, jobs, undoes)
+}
+
+/// Carries out what is left of a run.
+///
+/// When it fails, or `stops` says so, every partition is whole in one of its places, and a later call goes on. A job that
+/// cannot be done does not keep others from it.
+pub fn run(
+    journal: Journal,
+    options: &Options,
+    stops: &(dyn Fn() -> bool + Sync),
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Finished, MoveError> {
+    let (mut journal, mut copies, mut ready) = (journal, VecDeque::new(), Vec::new());
+    let mut drops = Vec::new();
+    for number in 0..journal.jobs.len() {
+        match stage(&mut journal, number, report)? {
+            Stage::Copy => copies.push_back(number),
+            Stage::Commit if journal.jobs[number].job.act == Act::Drop => drops.push(number),
+            Stage::Commit => ready.push(number),
+            Stage::Over => {}
+        }
+    }
+    let dirs: BTreeSet<&Path> =
+        journal.jobs.iter().flat_map(|it| [it.job.from.as_path(), it.job.to.as_path()]).collect();
+    let room = Room::of(dirs.into_iter())?;
+    let shared = Shared {
+        queue: Mutex::new(Queue { pending: copies, running: HashMap::new(), under_way: 0, room }),
+        has_changed: Condvar::new(),
+        journal: Mutex::new(journal),
+        stopped: AtomicBool::new(false),
+        stops,
+        copied: AtomicU64::new(0),
+        throttle: options.throttle.map(Throttle::new),
+        options: *options,
+    };
+    let outcome = shared.carry_out(ready, &drops, report);
+    let journal = shared.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcome?;
+    let done = journal.jobs.iter().filter(|it| it.state >= State::Done).count();
+    let left = journal.jobs.len() - done;
+    let path = if left == 0 { journal.end()? } else { journal.path().to_owned() };
+    Ok(Finished { done, left, journal: path })
+}
+
+/// What is next for a job.
+enum Stage {
+    Copy,
+    Commit,
+    Over,
+}
+
+/// Finds out from the journal and from what is there. A crash may lie between, and a broker may have run.
+fn stage(journal: &mut Journal, number: usize, report: &mut dyn FnMut(Event<'_>)) -> Result<Stage, MoveError> {
+    let Some(tracked) = journal.jobs.get(number) else { return Ok(Stage::Over) };
+    let (state, job) = (tracked.state, &tracked.job);
+    match state {
+        State::Done | State::Undone => return Ok(Stage::Over),
+        State::Committed | State::Checkpointed => return Ok(Stage::Commit),
+        // The copy had got its name, and that was not noted.
+        State::Retiring if job.copies() && fs::is_dir(&job.target())? && !fs::is_dir(&job.temporary())? => {
+            return Ok(Stage::Commit);
+        }
+        _ => {}
+    }
+    let source = job.source();
+    if !fs::is_dir(&source)? {
+        return Ok(if job.copies() { Stage::Copy } else { Stage::Commit });
+    }
+    if job.copies() && facts_of(&source)? != job.files {
+        let mut job = job.clone();
+        if fs::is_dir(&job.retired())? {
+            return Err(MoveError::Exists { path: source });
+        }
+        fs::remove_tree(&job.temporary(), None)?;
+        job.look()?;
+        report(Event::Anew(&job));
+        journal.note_anew(number, job)?;
+    } else if state == State::Retiring {
+        // A broker may have run since, and have written its checkpoints anew, without what was carried there.
+        journal.note(&[number], State::Copying)?;
+    }
+    let copies = journal.jobs.get(number).is_some_and(|tracked| tracked.job.copies());
+    Ok(if copies { Stage::Copy } else { Stage::Commit })
+}
+
+/// What the threads of a run share.
+struct Shared<'a> {
+    queue: Mutex<Queue>,
+    has_changed: Condvar,
+    journal: Mutex<Journal>,
+    /// Something failed: no more jobs are begun.
+    stopped: AtomicBool,
+    stops: &'a (dyn Fn() -> bool + Sync),
+    /// Bytes that were not told of yet.
+    copied: AtomicU64,
+    throttle: Option<Throttle>,
+    options: Options,
+}
+
+struct Queue {
+    pending: VecDeque<usize>,
+    /// Copies by file system.
+    running: HashMap<u64, usize>,
+    /// Jobs whose room is taken: being copied, or waiting for their names.
+    under_way: usize,
+    room: Room,
+}
+
+impl Queue {
+    /// The file systems that a job reads from and writes to.
+    fn devices(&self, job: &Job) -> BTreeSet<u64> {
+        BTreeSet::from([self.room.device(&job.from), self.room.device(&job.to)])
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared<'_> {
+    fn carry_out(
+        &self,
+        ready: Vec<usize>,
+        drops: &[usize],
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), MoveError> {
+        for some in ready.chunks(COMMIT_MAX) {
+            if self.is_stopped() {
+                return Err(MoveError::Stopped);
+            }
+            self.commit(some, report)?;
+        }
+        self.copy_all(report)?;
+        // A replica goes when those that take its place are there.
+        let due: Vec<usize> = {
+            let journal = locked(&self.journal);
+            let missing = journal.jobs.iter().filter(|it| it.job.act == Act::Copy && it.state < State::Committed);
+            let missing: BTreeSet<TopicPartition> = missing.map(|it| it.job.partition()).collect();
+            let is_due =
+                |drop: &&usize| journal.jobs.get(**drop).is_some_and(|it| !missing.contains(&it.job.partition()));
+            drops.iter().filter(is_due).copied().collect()
+        };
+        for some in due.chunks(COMMIT_MAX) {
+            self.commit(some, report)?;
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || (self.stops)()
+    }
+
+    fn commit(&self, numbers: &[usize], report: &mut dyn FnMut(Event<'_>)) -> Result<(), MoveError> {
+        let mut journal = locked(&self.journal);
+        let doubted = commit(&mut journal, numbers)?;
+        doubted.iter().for_each(|dir| report(Event::Doubted(dir)));
+        for job in numbers.iter().filter_map(|number| journal.jobs.get(*number)) {
+            report(Event::Done(&job.job));
+        }
+        Ok(())
+    }
+
+    /// Copies by several threads; this one gives the copies their names, as they become whole.
+    fn copy_all(&self, report: &mut dyn FnMut(Event<'_>)) -> Result<(), MoveError> {
+        let (sender, receiver) = mpsc::channel();
+        let mut first_error = None;
+        std::thread::scope(|scope| {
+            for _ in 0..self.options.workers.max(1) {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    while let Some(number) = self.next() {
+                        let copied = number.and_then(|number| {
+                            let copied = self.copy(number);
+                            self.ran(number);
+                            // What is of one job alone does not end this thread.
+                            match copied {
+                                Err(error) if !error.is_of_one_job() => Err(error),
+                                copied => Ok((number, copied)),
+                            }
+                        });
+                        let has_failed = copied.is_err();
+                        if has_failed {
+                            self.stopped.store(true, Ordering::Relaxed);
+                        }
+                        if sender.send(copied).is_err() || has_failed {
+                            break;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            loop {
+                let first = match receiver.recv_timeout(TICK) {
+                    Ok(first) => Some(first),
+                    Err(mpsc::RecvTimeoutError::Timeout) => None,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                };
+                let mut whole = Vec::new();
+                for copied in first.into_iter().chain(receiver.try_iter().take(COMMIT_MAX)) {
+                    match copied {
+                        Ok((number, Ok(()))) => whole.push(number),
+                        Ok((number, Err(error))) => {
+                            self.over(&[number]);
+                            if let Some(tracked) = locked(&self.journal).jobs.get(number) {
+                                report(Event::Failed(&tracked.job, &error));
+                            }
+                        }
+                        Err(error) => keep_worse(&mut first_error, error),
+                    }
+                }
+                report(Event::Progress(self.copied.swap(0, Ordering::Relaxed)));
+                if !whole.is_empty() {
+                    // What is whole gets its name also when something else has failed: it need not be copied again.
+                    if let Err(error) = self.commit(&whole, report) {
+                        self.stopped.store(true, Ordering::Relaxed);
+                        keep_worse(&mut first_error, error);
+                    }
+                    self.over(&whole);
+                }
+            }
+        });
+        match first_error {
+            Some(error) => Err(error),
+            None if self.is_stopped() => Err(MoveError::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// The next job to be copied; `None` when there is none, or none any more.
+    fn next(&self) -> Option<Result<usize, MoveError>> {
+        let mut queue = locked(&self.queue);
+        loop {
+            if self.is_stopped() || queue.pending.is_empty() {
+                return None;
+            }
+            let journal = locked(&self.journal);
+            let job_of = |number: usize| journal.jobs.get(number).map(|tracked| &tracked.job);
+            let limit = self.options.per_disk.max(1);
+            let is_free = |job: &Job| {
+                let busy = |dir: &Path| queue.running.get(&queue.room.device(dir)).copied().unwrap_or(0);
+                queue.room.fits(job) && busy(&job.from) < limit && busy(&job.to) < limit
+            };
+            let found = queue.pending.iter().position(|number| job_of(*number).is_some_and(is_free));
+            let job = found.and_then(|at| queue.pending.get(at)).and_then(|number| job_of(*number)).cloned();
+            if let (Some(at), Some(job)) = (found, job) {
+                drop(journal);
+                let number = queue.pending.remove(at)?;
+                queue.room.take(&job);
+                queue.under_way += 1;
+                let devices = queue.devices(&job);
+                for device in devices {
+                    *queue.running.entry(device).or_default() += 1;
+                }
+                return Some(Ok(number));
+            }
+            if queue.under_way == 0 {
+                let pending: Vec<&Job> = queue.pending.iter().filter_map(|number| job_of(*number)).collect();
+                // Room is given back when a job is done; where none is under way, none will be.
+                return queue.room.clone().check(&pending).err().map(Err);
+            }
+            drop(journal);
+            let waited = self.has_changed.wait_timeout(queue, TICK);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A job is not being copied any more.
+    fn ran(&self, number: usize) {
+        let job = locked(&self.journal).jobs.get(number).map(|tracked| tracked.job.clone());
+        let mut queue = locked(&self.queue);
+        let devices = job.map(|job| queue.devices(&job)).unwrap_or_default();
+        for device in devices {
+            if let Some(running) = queue.running.get_mut(&device) {
+                *running = running.saturating_sub(1);
+            }
+        }
+        self.has_changed.notify_all();
+    }
+
+    /// Jobs have come to their ends.
+    fn over(&self, numbers: &[usize]) {
+        let journal = locked(&self.journal);
+        let ended: Vec<(Job, bool)> = numbers
+            .iter()
+            .filter_map(|number| journal.jobs.get(*number))
+            .map(|tracked| (tracked.job.clone(), tracked.state >= State::Done))
+            .collect();
+        drop(journal);
+        let mut queue = locked(&self.queue);
+        for (job, is_done) in ended {
+            queue.under_way = queue.under_way.saturating_sub(1);
+            if is_done {
+                queue.room.give(&job);
+            }
+        }
+        self.has_changed.notify_all();
+    }
+
+    /// Makes the copy of a job, reads it back and holds it against the original.
+    fn copy(&self, number: usize) -> Result<(), MoveError> {
+        let (job, state, known) = {
+            let mut journal = locked(&self.journal);
+            let Some(tracked) = journal.jobs.get(number).cloned() else { return Ok(()) };
+            if tracked.state < State::Copying {
+                journal.note(&[number], State::Copying)?;
+            }
+            (tracked.job, tracked.state, tracked.copied)
+        };
+        let (progress, stops) = (|bytes: u64| self.told(bytes), || self.is_stopped());
+        let pace = Pace { throttle: self.throttle.as_ref(), stops: &stops, progress: &progress };
+        let source = if fs::is_dir(&job.source())? { job.source() } else { job.retired() };
+        let temporary = job.temporary();
+        if !fs::is_dir(&temporary)? {
+            fs::create_dir(&temporary)?;
+            copy::keep_dir_attributes(&source, &temporary)?;
+            fs::sync_dir(&job.to)?;
+        }
+        let mut copied = self.copy_files(number, &job, &source, known, &pace)?;
+        self.check(number, &job, &source, &mut copied, &pace)?;
+        if state < State::Verified {
+            locked(&self.journal).note(&[number], State::Verified)?;
+        }
+        Ok(())
+    }
+
+    fn told(&self, bytes: u64) {
+        self.copied.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Copies what was not copied before, and removes what does not belong there. All files with length and CRC-32C.
+    fn copy_files(
+        &self,
+        number: usize,
+        job: &Job,
+        source: &Path,
+        known: Vec<(String, u64, u32)>,
+        pace: &Pace<'_>,
+    ) -> Result<HashMap<String, (u64, u32)>, MoveError> {
+        let temporary = job.temporary();
+        let mut copied: HashMap<String, (u64, u32)> =
+            known.into_iter().map(|(name, len, crc)| (name, (len, crc))).collect();
+        let there: HashMap<String, u64> =
+            facts_of(&temporary)?.into_iter().map(|facts| (facts.name, facts.len)).collect();
+        for name in there.keys().filter(|name| !job.files.iter().any(|file| file.name == **name)) {
+            fs::remove_if_present(&temporary.join(name))?;
+        }
+        let (mut unnoted, mut unnoted_bytes) = (Vec::new(), 0);
+        for file in &job.files {
+            let is_there = there.get(&file.name) == Some(&file.len);
+            if is_there && copied.get(&file.name).is_some_and(|(len, _)| *len == file.len) {
+                self.told(file.len);
+                continue;
+            }
+            let crc = copy::copy_file(&source.join(&file.name), &temporary.join(&file.name), pace)?;
+            copied.insert(file.name.clone(), (file.len, crc));
+            unnoted.push((file.name.clone(), file.len, crc));
+            unnoted_bytes += file.len;
+            if unnoted_bytes >= NOTE_BYTES {
+                locked(&self.journal).note_files(number, std::mem::take(&mut unnoted))?;
+                unnoted_bytes = 0;
+            }
+        }
+        fs::sync_dir(&temporary)?;
+        locked(&self.journal).note_files(number, unnoted)?;
+        Ok(copied)
+    }
+
+    /// Reads the copy back. A file that is not what was written is copied once more.
+    fn check(
+        &self,
+        number: usize,
+        job: &Job,
+        source: &Path,
+        copied: &mut HashMap<String, (u64, u32)>,
+        pace: &Pace<'_>,
+    ) -> Result<(), MoveError> {
+        let temporary = job.temporary();
+        for FileFacts { name, len, .. } in &job.files {
+            let path = temporary.join(name);
+            if Some(&copy::read_back(&path, pace)?) == copied.get(name) {
+                continue;
+            }
+            let crc = copy::copy_file(&source.join(name), &path, pace)?;
+            if copy::read_back(&path, pace)? != (*len, crc) {
+                return Err(MoveError::Differs { path });
+            }
+            locked(&self.journal).note_files(number, vec![(name.clone(), *len, crc)])?;
+            copied.insert(name.clone(), (*len, crc));
+        }
+        let names: Vec<String> = job.files.iter().map(|file| file.name.clone()).collect();
+        if !self.options.force
+            && let Some(mut damage) = copy::first_damage_in(&temporary, &names)?
+        {
+            damage.path = damage.path.file_name().map(|name| source.join(name)).unwrap_or(damage.path);
+            return Err(MoveError::Damaged { damage });
+        }
+        if facts_of(source)? != job.files {
+            return Err(MoveError::Changed { path: source.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+/// What went wrong says more than that the rest was stopped because of it.
+fn keep_worse(kept: &mut Option<MoveError>, error: MoveError) {
+    if kept.as_ref().is_none_or(|kept| matches!(kept, MoveError::Stopped)) {
+        *kept = Some(error);
+    }
+}
