@@ -32,6 +32,7 @@ fn plans_are_valid_level_and_small() {
         let bounds = Bounds::of(&problem, &quotas);
         let plan = planner::plan(&problem, &quotas);
         assert_eq!(plan, planner::plan(&problem, &quotas), "{name}: the same input, the same plan");
+        let plan = plan.assignment;
         let breaches: Vec<String> =
             plan.iter().enumerate().filter_map(|(partition, list)| breach(&problem, partition, list)).collect();
         assert!(breaches.is_empty(), "{name}: {:?}", breaches.first());

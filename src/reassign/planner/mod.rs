@@ -21,8 +21,24 @@ mod topics;
 use super::cluster::{Assignment, BrokerIndex, Problem};
 use super::quota::{Quotas, to_f64};
 
-/// An assignment that keeps the rules and is level, or as level as was found.
-pub fn plan(problem: &Problem<'_>, quotas: &Quotas) -> Assignment {
+/// Where replicas are to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The brokers of every partition.
+    pub assignment: Assignment,
+    /// The disk of each replica of the assignment, by its place among the broker's; `None` is left to the broker. Empty where
+    /// all are.
+    pub disks: Vec<Option<u16>>,
+}
+
+/// A plan that keeps the rules and is level, or as level as was found.
+pub fn plan(problem: &Problem<'_>, quotas: &Quotas) -> Plan {
+    let assignment = assignment(problem, quotas);
+    Plan { assignment, disks: Vec::new() }
+}
+
+/// Brokers for all partitions.
+fn assignment(problem: &Problem<'_>, quotas: &Quotas) -> Assignment {
     if problem.rules.only_disks {
         return problem.cluster.current.clone();
     }
