@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::ui::{Problem, Ui};
-use super::{Command, GlobalArgs, groups, metadata, topics};
+use super::{Command, GlobalArgs, groups, metadata, reassign, topics};
 use crate::storage::lock;
 
 /// What a command that only reads was given to read; `None` of a command that writes, or that asks for locks itself.
-fn read_by(command: &Command) -> Option<Vec<PathBuf>> {
+fn read_by(command: &Command, global: &GlobalArgs) -> Option<Vec<PathBuf>> {
     match command {
         Command::Consume(args) => Some(args.paths.clone()),
         Command::DumpSegment(args) => Some(args.all_paths().cloned().collect()),
@@ -19,6 +19,7 @@ fn read_by(command: &Command) -> Option<Vec<PathBuf>> {
         Command::Groups(args) => groups::only_reads(args).then(Vec::new),
         Command::Metadata(args) => Some(metadata::paths(args)),
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),
+        Command::Reassign(args) => reassign::only_reads(args, global).then(Vec::new),
         Command::Produce(_)
         | Command::PartitionOf(_)
         | Command::Recover(_)
@@ -32,7 +33,7 @@ fn read_by(command: &Command) -> Option<Vec<PathBuf>> {
 ///
 /// Another `logdir` that appends is no reason to warn: readers and it are made for each other.
 pub fn warn(command: &Command, global: &GlobalArgs, ui: &mut Ui) {
-    let Some(paths) = read_by(command) else { return };
+    let Some(paths) = read_by(command, global) else { return };
     // Whoever reads says what is wrong with the names.
     let named = if paths.is_empty() { global.log_dirs().unwrap_or_default() } else { paths };
     let mut dirs: Vec<PathBuf> = named.iter().filter_map(|path| log_dir_of(path)).collect();

@@ -475,6 +475,39 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-topics.sh --describe, kcat -L.",
     },
     Page {
+        command: "reassign",
+        examples: &[
+            ("logdir reassign generate -d /disk1/data,/disk2/data", "level what several brokers have"),
+            (
+                "logdir reassign generate --cluster cluster.json --broker-list 1,2,3,4 > plan.json",
+                "a plan for kafka-reassign-partitions.sh --execute",
+            ),
+            (
+                "logdir reassign generate --cluster cluster.json --drain 3 --json | jq 'select(.type==\"summary\")'",
+                "what it would move",
+            ),
+        ],
+        kafka: "kafka-reassign-partitions.sh.",
+    },
+    Page {
+        command: "reassign generate",
+        examples: &[
+            (
+                "logdir reassign generate -d /disk1/data,/disk2/data --add 4=rack-b > plan.json",
+                "real sizes; broker 4 joins in a rack",
+            ),
+            (
+                "kafka-reassign-partitions.sh ... --generate | logdir reassign generate --cluster - --broker-list 1,2,3,4",
+                "from the tool's list of who has what",
+            ),
+            (
+                "logdir reassign generate -d data --replication-factor 3 --wave-bytes 100GiB --throttle 50MiB/s --out-dir plan",
+                "a third replica of everything, in portions, with the time they take",
+            ),
+        ],
+        kafka: "kafka-reassign-partitions.sh --generate; --output kafka gives its text.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

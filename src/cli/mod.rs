@@ -26,6 +26,7 @@ mod outcome;
 pub mod partition_of;
 pub mod produce;
 pub mod range;
+pub mod reassign;
 pub mod record_format;
 pub mod recover;
 mod session;
@@ -96,6 +97,7 @@ pub enum Command {
     Offsets(offsets::OffsetsArgs),
     Topics(topics::TopicsArgs),
     Groups(groups::GroupsArgs),
+    Reassign(reassign::ReassignArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -149,6 +151,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Offsets(args) => offsets::run(args, global, ui),
         Command::Topics(args) => topics::run(args, global, ui),
         Command::Groups(args) => groups::run(args, global, ui),
+        Command::Reassign(args) => reassign::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -62,6 +62,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("fenced", "a newer epoch of the producer wrote to the partition"),
     ("out_of_sequence", "a producer's sequence does not follow the partition's last one"),
     ("refused", "a log does not take a batch"),
+    ("no_plan", "a rule keeps a plan from being level or valid"),
     ("no_start", "a broker would refuse to start"),
     ("offline", "a broker would take a log directory offline"),
     ("error", "anything else"),

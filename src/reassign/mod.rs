@@ -6,14 +6,22 @@
 //! - [`quota`]: how many replicas and bytes each broker should have.
 //! - [`bounds`]: how little any plan could move.
 //! - [`measure`]: what an assignment comes to, and which rules it breaks.
+//! - [`inventory`]: a cluster put together from directories, metadata and lists of replicas.
+//! - [`changes`]: which replicas a plan makes anew, and which it gives up.
+//! - [`waves`]: in which order and portions, so that no disk overflows.
+//! - [`report`]: before and after, beside the least that any plan could move.
 //! - [`planner`]: an assignment that keeps the rules, is level, and moves little.
 //!
 //! Pure: files and directories are read by others.
 
 pub mod bounds;
+pub mod changes;
 pub mod cluster;
 pub mod instance;
+pub mod inventory;
 pub mod measure;
 pub mod plan_json;
 pub mod planner;
 pub mod quota;
+pub mod report;
+pub mod waves;
