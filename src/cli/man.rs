@@ -508,6 +508,24 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-reassign-partitions.sh --generate; --output kafka gives its text.",
     },
     Page {
+        command: "reassign verify",
+        examples: &[
+            (
+                "logdir reassign verify --reassignment-json-file plan.json -d /broker1/data,/broker2/data",
+                "what is done, what is not",
+            ),
+            (
+                "logdir reassign generate -d data | logdir reassign verify --reassignment-json-file - -d data",
+                "how far directories are from what would be level",
+            ),
+            (
+                "logdir reassign verify --reassignment-json-file plan.json -d data --json | jq 'select(.status!=\"completed\")'",
+                "what is left to do",
+            ),
+        ],
+        kafka: "kafka-reassign-partitions.sh --verify: the same words. Throttles are the running cluster's, and stay.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

@@ -9,6 +9,7 @@
 //! - [`inventory`]: a cluster put together from directories, metadata and lists of replicas.
 //! - [`changes`]: which replicas a plan makes anew, and which it gives up.
 //! - [`waves`]: in which order and portions, so that no disk overflows.
+//! - [`progress`]: how far a cluster is from a plan, in Kafka's words.
 //! - [`report`]: before and after, beside the least that any plan could move.
 //! - [`planner`]: an assignment that keeps the rules, is level, and moves little.
 //!
@@ -22,6 +23,7 @@ pub mod inventory;
 pub mod measure;
 pub mod plan_json;
 pub mod planner;
+pub mod progress;
 pub mod quota;
 pub mod report;
 pub mod waves;

@@ -6,6 +6,7 @@ mod generate;
 mod problem;
 mod rows;
 mod sources;
+mod verify;
 
 use super::args::GlobalArgs;
 use super::ui::Ui;
@@ -27,12 +28,14 @@ pub struct ReassignArgs {
 #[derive(clap::Subcommand, Debug)]
 pub enum Verb {
     Generate(Box<generate::GenerateArgs>),
+    Verify(verify::VerifyArgs),
 }
 
 /// Whether the verb reads the log directories of the options, and changes nothing.
 pub(in crate::cli) fn only_reads(args: &ReassignArgs, global: &GlobalArgs) -> bool {
     match &args.verb {
         Verb::Generate(args) => args.reads_dirs(global),
+        Verb::Verify(_) => true,
     }
 }
 
@@ -40,5 +43,6 @@ pub(in crate::cli) fn only_reads(args: &ReassignArgs, global: &GlobalArgs) -> bo
 pub fn run(args: &ReassignArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     match &args.verb {
         Verb::Generate(args) => generate::run(args, global, ui),
+        Verb::Verify(args) => verify::run(args, global, ui),
     }
 }

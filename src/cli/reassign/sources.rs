@@ -20,7 +20,7 @@ use crate::reassign::plan_json::{ANY_LOG_DIR, PlanJsonError, parse_plan};
 use crate::schema::image::MetadataImage;
 use crate::storage::forecast::METADATA_DIR;
 use crate::storage::fs::StorageError;
-use crate::storage::inventory::LogDirFacts;
+use crate::storage::inventory::{LogDirFacts, LogDirs};
 use crate::storage::names::DirKind;
 use crate::storage::partition::{Checkpoints, Partition as PartitionDir};
 
@@ -47,6 +47,10 @@ pub fn read(cluster: Option<&Path>, reads_dirs: bool, global: &GlobalArgs, ui: &
         let found = look_into_dirs(global, ui)?;
         outcome |= found.outcome;
         known = found.known;
+        if found.moving > 0 {
+            let text = format!("{} partitions are being reassigned: they are taken for as they will be", found.moving);
+            ui.warning(Problem::new("notice", text).hint("let that end, or cancel it, before a new plan is executed"));
+        }
     }
     let Some(path) = cluster else {
         return Ok(Source { inventory: Inventory::put_together(known), rules: None, bounds: BTreeMap::new(), outcome });
@@ -117,6 +121,10 @@ fn is_instance(text: &str) -> bool {
 pub struct Found {
     /// Brokers, partitions and sizes.
     pub known: Known,
+    /// The log directories.
+    pub dirs: LogDirs,
+    /// Partitions whose replicas are on their way in or out.
+    pub moving: usize,
     /// What could not be read, and was told, makes of the run.
     pub outcome: Outcome,
 }
@@ -141,9 +149,7 @@ pub fn look_into_dirs(global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Found>
                 Problem::new("wrong_kind", "its meta.properties names no node.id, so whose it is is not known");
             return Err(problem.path(&facts.path).hint("say it with node.id in a file for -F").into());
         };
-        // Paths as the broker names them.
-        let path = std::path::absolute(&facts.path).unwrap_or_else(|_| facts.path.clone());
-        let disk = Disk { path: path.display().to_string(), capacity: free };
+        let disk = Disk { path: as_broker_names(&facts.path), capacity: free };
         found.push(FoundDir { broker, disk, partitions: Vec::new() });
     }
     let all = dirs.partitions();
@@ -180,10 +186,18 @@ pub fn look_into_dirs(global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Found>
         dir.partitions.push((partition, bytes));
     }
     let mut known = Known { dirs: found, ..Known::default() };
-    if let Some(image) = (0..dirs.facts().len()).find_map(|number| dirs.image(number)) {
-        take_metadata(image, &mut known, ui);
-    }
-    Ok(Found { known, outcome })
+    let moving = image(&dirs).map_or(0, |image| take_metadata(image, &mut known));
+    Ok(Found { known, dirs, moving, outcome })
+}
+
+/// A log directory as its broker names it: by its absolute path.
+pub fn as_broker_names(dir: &Path) -> String {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string()
+}
+
+/// The cluster's metadata, where one of the directories has it.
+pub fn image(dirs: &LogDirs) -> Option<&MetadataImage> {
+    (0..dirs.facts().len()).find_map(|number| dirs.image(number))
 }
 
 /// What may be added to each log directory: of what its file system has left the same part for all directories on it.
@@ -199,7 +213,8 @@ fn free_parts(facts: &[LogDirFacts]) -> Vec<Option<u64>> {
     facts.iter().map(part).collect()
 }
 
-fn take_metadata(image: &MetadataImage, known: &mut Known, ui: &mut Ui) {
+/// Takes brokers, racks and replica lists from the metadata; answers how many partitions have replicas on their way in or out.
+fn take_metadata(image: &MetadataImage, known: &mut Known) -> usize {
     known.brokers = image.brokers().map(|broker| (broker.broker_id, broker.rack.clone())).collect();
     let mut replicas = ReplicaLists::new();
     let mut moving = 0;
@@ -213,8 +228,5 @@ fn take_metadata(image: &MetadataImage, known: &mut Known, ui: &mut Ui) {
         }
     }
     known.replicas = Some(replicas);
-    if moving > 0 {
-        let text = format!("{moving} partitions are being reassigned: they are taken for as they will be");
-        ui.warning(Problem::new("notice", text).hint("let that end, or cancel it, before a new plan is executed"));
-    }
+    moving
 }
