@@ -225,7 +225,8 @@ impl Rooms {
 
     /// Where a change has no room yet, and how much is lacking.
     fn lacking(&self, change: &Change) -> Option<(Place, u64)> {
-        let places = change.gains.iter().flat_map(|gain| [*gain, Place { disk: None, ..*gain }]);
+        // Of equals the last counts, and says more.
+        let places = change.gains.iter().flat_map(|gain| [Place { disk: None, ..*gain }, *gain]);
         let lacking = places.filter_map(|place| Some((place, i128::from(change.bytes) - self.at(place)?)));
         let lacking = lacking.filter(|(_, lacking)| *lacking > 0 && change.bytes > 0);
         lacking.max_by_key(|(_, it)| *it).map(|(place, it)| (place, u64::try_from(it).unwrap_or(u64::MAX)))

@@ -78,7 +78,8 @@ impl Kafka {
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     }
 
-    fn java(&self, class_path: &OsString) -> Command {
+    /// A Java machine with this class path.
+    pub fn java(&self, class_path: &OsString) -> Command {
         let mut command = Command::new("java");
         command.args(JVM).arg("-cp").arg(class_path).stdin(Stdio::null());
         command
@@ -328,7 +329,8 @@ pub fn terminate(process: &Child) {
     kill_process(pid, Signal::TERM).expect("the process is there");
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
+/// Ports of the loopback that nobody listens at now.
+pub fn free_ports<const N: usize>() -> [u16; N] {
     // All at once, so that they differ.
     let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
