@@ -10,7 +10,7 @@
 //! - [`changes`]: which replicas a plan makes anew, and which it gives up.
 //! - [`waves`]: in which order and portions, so that no disk overflows.
 //! - [`progress`]: how far a cluster is from a plan, in Kafka's words.
-//! - [`report`]: before and after, beside the least that any plan could move.
+//! - [`report`]: before and after, beside the least that any plan could move; [`picture`]: as SVG.
 //! - [`planner`]: an assignment that keeps the rules, is level, and moves little.
 //!
 //! Pure: files and directories are read by others.
@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod instance;
 pub mod inventory;
 pub mod measure;
+pub mod picture;
 pub mod plan_json;
 pub mod planner;
 pub mod progress;

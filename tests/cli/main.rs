@@ -13,6 +13,7 @@ mod metadata;
 mod offsets;
 mod partition_of;
 mod produce;
+mod reassign;
 mod recover;
 mod support;
 mod topics;

@@ -1,5 +1,7 @@
 //! The recorded instances of reassignments, and their judge.
 
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
 use std::path::PathBuf;
 
 use logdir::reassign::instance::Instance;

@@ -7,15 +7,18 @@ use super::rows::Rows;
 use super::sources::{self, Source};
 use super::{compare, files};
 use crate::cli::args::{GlobalArgs, OutputFormat};
+use crate::cli::consume::select::storage_problem;
 use crate::cli::ui::{Problem as Said, Ui};
 use crate::cli::{Outcome, man, size};
 use crate::reassign::changes::{Change, Layout};
 use crate::reassign::cluster::Problem;
 use crate::reassign::inventory::Inventory;
+use crate::reassign::picture;
 use crate::reassign::plan_json::{PlannedPartition, write_plan};
 use crate::reassign::quota::Quotas;
 use crate::reassign::report::Report;
 use crate::reassign::waves::{Limits, waves};
+use crate::storage::fs::replace_atomic;
 
 /// Plan a reassignment: level replicas, leaders and bytes over brokers and disks, and move as little as that takes
 ///
@@ -36,6 +39,9 @@ pub struct GenerateArgs {
     /// Write the plan, its waves and the way back to this directory: plan.json, wave-001.json ..., rollback.json
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out_dir: Option<PathBuf>,
+    /// Draw before and after: a picture with bars for each broker and disk
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    svg: Option<PathBuf>,
 }
 
 /// In which portions to move.
@@ -127,6 +133,11 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
     if let (Some(dir), Ok(waves)) = (&args.out_dir, &ordered) {
         files::write(dir, &inventory, after, &changes, waves)?;
         ui.note(&format!("the plan, {} waves and the way back are in {}", waves.len(), dir.display()));
+    }
+    if let Some(file) = &args.svg {
+        let sizes = ui.size_style();
+        let drawn = picture::draw(cluster, &report, &|bytes| sizes.text(bytes));
+        replace_atomic(file, drawn.as_bytes()).map_err(|error| storage_problem(&error))?;
     }
     compare::say(cluster, &report, ui);
     if changes.is_empty() {
