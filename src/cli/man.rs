@@ -526,6 +526,45 @@ pub const PAGES: &[Page] = &[
         kafka: "kafka-reassign-partitions.sh --verify: the same words. Throttles are the running cluster's, and stay.",
     },
     Page {
+        command: "reassign execute",
+        examples: &[
+            (
+                "logdir reassign execute --reassignment-json-file plan.json -d /disk1/data,/disk2/data -n",
+                "what would be moved",
+            ),
+            (
+                "logdir reassign generate --disks -d /disk1/data,/disk2/data | logdir reassign execute --reassignment-json-file - -d /disk1/data,/disk2/data",
+                "level the disks of a broker that is stopped",
+            ),
+            (
+                "logdir reassign execute --reassignment-json-file plan.json -d /broker1/data,/broker2/data --throttle 50MiB/s",
+                "from broker to broker, at a rate",
+            ),
+        ],
+        kafka: "kafka-reassign-partitions.sh --execute.",
+    },
+    Page {
+        command: "reassign resume",
+        examples: &[
+            ("logdir reassign resume -d /disk1/data,/disk2/data", "finish what was interrupted"),
+            (
+                "logdir reassign resume -F server.properties && kafka-server-start.sh server.properties",
+                "before a broker starts",
+            ),
+            ("logdir reassign resume -d data -n", "how far it came"),
+        ],
+        kafka: "none.",
+    },
+    Page {
+        command: "reassign rollback",
+        examples: &[
+            ("logdir reassign rollback -d /disk1/data,/disk2/data", "take back what was interrupted, or the last run"),
+            ("logdir reassign rollback -d /disk1/data,/disk2/data -n", "what would be taken back"),
+            ("logdir reassign rollback -F server.properties --throttle 50MiB/s", "at a rate"),
+        ],
+        kafka: "none; kafka-reassign-partitions.sh --execute prints what undoes it.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

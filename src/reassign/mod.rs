@@ -11,6 +11,7 @@
 //! - [`waves`]: in which order and portions, so that no disk overflows.
 //! - [`progress`]: how far a cluster is from a plan, in Kafka's words.
 //! - [`report`]: before and after, beside the least that any plan could move; [`picture`]: as SVG.
+//! - [`offline`]: what of a plan can be done with brokers stopped.
 //! - [`planner`]: an assignment that keeps the rules, is level, and moves little.
 //!
 //! Pure: files and directories are read by others.
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod instance;
 pub mod inventory;
 pub mod measure;
+pub mod offline;
 pub mod picture;
 pub mod plan_json;
 pub mod planner;

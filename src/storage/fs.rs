@@ -480,7 +480,7 @@ pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
 }
 
 /// Removes a file; that it is not there is fine.
-pub(crate) fn remove_if_present(path: &Path) -> Result<(), StorageError> {
+pub fn remove_if_present(path: &Path) -> Result<(), StorageError> {
     #[cfg(test)]
     journal::attempt(path, false).map_err(|error| StorageError::new(path, error))?;
     match std::fs::remove_file(path) {

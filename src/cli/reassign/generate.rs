@@ -58,17 +58,12 @@ struct WaveArgs {
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     wave_per_broker: Option<usize>,
     /// Bytes that a broker sends or receives in a second, to tell how long it takes
-    #[arg(long, value_name = "SIZE", value_parser = throttle)]
+    #[arg(long, value_name = "SIZE", value_parser = super::throttle)]
     throttle: Option<u64>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1".to_owned())
-}
-
-fn throttle(text: &str) -> Result<u64, String> {
-    let rate = size::parse(text.strip_suffix("/s").unwrap_or(text)).map_err(|error| error.to_string())?;
-    if rate == 0 { Err("nothing moves at 0 bytes a second".to_owned()) } else { Ok(rate) }
 }
 
 impl GenerateArgs {

@@ -61,7 +61,7 @@ pub fn run(args: &VerifyArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
 }
 
 /// Log directories of a plan by the paths that they are known by here, whichever way they were named.
-fn name_as_found(plan: &mut [PlannedPartition], dirs: &LogDirs) {
+pub fn name_as_found(plan: &mut [PlannedPartition], dirs: &LogDirs) {
     let real = |path: &Path| path.canonicalize().ok();
     let known: BTreeMap<PathBuf, String> =
         dirs.facts().iter().filter_map(|facts| Some((real(&facts.path)?, as_broker_names(&facts.path)))).collect();

@@ -7,6 +7,7 @@ use super::MoveError;
 use crate::storage::checkpoint::{self, OffsetCheckpoint};
 use crate::storage::clean_shutdown;
 use crate::storage::fs::{self, StorageError};
+use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::partition::present;
 use crate::types::TopicPartition;
 
@@ -61,17 +62,39 @@ pub(super) fn forget(left: &[(TopicPartition, &Path)]) -> Result<(), StorageErro
     by_dir.into_iter().try_for_each(|(dir, partitions)| checkpoint::forget(dir, &partitions))
 }
 
-/// Removes the mark of a clean shutdown where a log comes from a directory that has none: a broker would not look whether
-/// the log is whole. The log directories that lost it.
-pub(super) fn doubt(ways: &[Way<'_>]) -> Result<Vec<PathBuf>, MoveError> {
+/// Makes the marks of a clean shutdown true for what comes in; the log directories that lost theirs.
+///
+/// Where a log comes from a directory that has none, the mark goes: a broker would not look whether the log is whole. A log
+/// directory that holds nothing yet gets the mark of where the first log comes from, and nothing is looked through in vain.
+pub(super) fn mark(ways: &[Way<'_>]) -> Result<Vec<PathBuf>, MoveError> {
     let marker = |dir: &Path| dir.join(clean_shutdown::FILE_NAME);
     let mut doubted = Vec::new();
     for (_, from, to) in ways {
-        if fs::is_file(&marker(to))? && !fs::is_file(&marker(from))? {
-            fs::remove_if_present(&marker(to))?;
-            fs::sync_dir(to)?;
-            doubted.push((*to).to_owned());
+        match (fs::is_file(&marker(from))?, fs::is_file(&marker(to))?) {
+            (false, true) => {
+                fs::remove_if_present(&marker(to))?;
+                fs::sync_dir(to)?;
+                doubted.push((*to).to_owned());
+            }
+            (true, false) if is_empty(to)? => {
+                let mark = fs::read_small(&marker(from), fs::PROPERTIES_BYTES_MAX)?;
+                fs::replace_atomic(&marker(to), &mark)?;
+            }
+            _ => {}
         }
     }
     Ok(doubted)
+}
+
+/// Whether a log directory holds no partition.
+fn is_empty(log_dir: &Path) -> Result<bool, StorageError> {
+    let error = |error| StorageError::new(log_dir, error);
+    for entry in std::fs::read_dir(log_dir).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let is_partition = PartitionDirName::parse(&entry.file_name()).is_ok_and(|name| name.kind == DirKind::Live);
+        if is_partition && entry.file_type().map_err(error)?.is_dir() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -25,7 +25,7 @@ pub(super) fn commit(journal: &mut Journal, numbers: &[usize]) -> Result<Vec<Pat
         let jobs = jobs(journal, &fresh);
         let ways: Vec<Way<'_>> = ways(&jobs);
         checkpoints::carry(&ways)?;
-        doubted = checkpoints::doubt(&ways)?;
+        doubted = checkpoints::mark(&ways)?;
         journal.note(&fresh, State::Retiring)?;
     }
     let retiring = begun(journal, State::Committed);

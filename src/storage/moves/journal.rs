@@ -292,8 +292,9 @@ impl Journal {
         self.append(vec![Line::Job(number, job)])
     }
 
-    /// Ends the run: the journal gets another name, and the markers go.
-    pub(super) fn end(mut self) -> Result<PathBuf, MoveError> {
+    /// Ends the run, every job of which is done or undone: the journal gets another name, which is returned, and the markers
+    /// go.
+    pub fn close(mut self) -> Result<PathBuf, MoveError> {
         if !self.has_ended {
             self.append(vec![Line::End])?;
         }
@@ -364,7 +365,7 @@ mod tests {
         let found = find(&dirs).unwrap();
         assert_eq!((found.open.len(), found.done.len(), found.stale.len()), (1, 0, 0), "the marker leads there too");
         assert_eq!(find(&dirs[1..]).unwrap().open, [dirs[0].canonicalize().unwrap().join(".logdir-reassign-run")]);
-        let done = read.end().unwrap();
+        let done = read.close().unwrap();
         let found = find(&dirs).unwrap();
         assert_eq!((found.open.len(), found.done.as_slice(), found.stale.len()), (0, &[done][..], 0));
     }

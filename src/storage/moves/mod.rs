@@ -15,7 +15,7 @@
 //! A broker does not start with `orders-0` in two log directories, or over a directory whose name it does not know; it
 //! removes what ends in `-delete`, and makes anew and empty what is not there. So there is never a moment at which both
 //! have the name, or only such as it removes. On one file system all of this is one rename. What the checkpoints say of the
-//! partition goes with it, before it does ([`checkpoints`]).
+//! partition goes with it, before it does.
 //!
 //! A copy for another broker has no retiring: the original stays until its broker is no replica any more.
 //!

@@ -121,7 +121,7 @@ pub fn run(
     outcome?;
     let done = journal.jobs.iter().filter(|it| it.state >= State::Done).count();
     let left = journal.jobs.len() - done;
-    let path = if left == 0 { journal.end()? } else { journal.path().to_owned() };
+    let path = if left == 0 { journal.close()? } else { journal.path().to_owned() };
     Ok(Finished { done, left, journal: path })
 }
 

@@ -345,7 +345,7 @@ fn power_lost_at_any_moment_and_all_taken_back() {
             if act == Act::Drop { drops.push(job) } else { back.push(job) }
         }
         back.extend(drops);
-        let done = if found.open.is_empty() { journal.path().to_owned() } else { journal.end().unwrap() };
+        let done = if found.open.is_empty() { journal.path().to_owned() } else { journal.close().unwrap() };
         fs::remove_if_present(&done).unwrap();
         if !back.is_empty() {
             let journal = begin(back, Some("that".to_owned())).unwrap_or_else(|error| panic!("{when}: {error}"));
