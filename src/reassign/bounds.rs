@@ -1,7 +1,8 @@
 //! How little any plan could move that is valid and levels the counts.
 
 use super::cluster::{BrokerIndex, Problem};
-use super::quota::{Quotas, to_f64};
+use super::measure::disk_bytes as bytes_of_disks;
+use super::quota::{DiskShares, Quotas, to_f64};
 
 /// Lower bounds that need no solver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Bounds {
     pub replicas: u64,
     /// Bytes that have to be copied so that all brokers are within the tolerance too.
     pub bytes: u64,
+    /// Bytes that have to go from disk to disk of their broker, so that all disks are within their tolerance of what is there now.
+    pub disk_bytes: u64,
 }
 
 impl Bounds {
@@ -36,7 +39,7 @@ impl Bounds {
                     continue;
                 }
                 have[broker] += 1;
-                have_bytes[broker] += size;
+                have_bytes[broker] = have_bytes[broker].saturating_add(size);
                 let count = &mut in_rack[usize::from(problem.rack[broker])];
                 *count += 1;
                 if !problem.has_racks() || *count <= cap {
@@ -46,7 +49,7 @@ impl Bounds {
             let kept = u64::from(kept.min(wanted));
             keepable += kept;
             forced_replicas += u64::from(wanted) - kept;
-            forced_bytes += (u64::from(wanted) - kept) * size;
+            forced_bytes = forced_bytes.saturating_add((u64::from(wanted) - kept).saturating_mul(size));
         }
         let total = problem.total();
         let floor = |broker: usize| quotas.counts[broker].0;
@@ -60,16 +63,38 @@ impl Bounds {
                 let lacking =
                     |broker: usize| (quotas.bytes[broker] * (1.0 - tolerance) - to_f64(have_bytes[broker])).max(0.0);
                 let lacking: f64 = (0..brokers).map(lacking).sum();
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "not below zero, and a bound"
-                )]
-                let lacking = lacking as u64;
-                forced_bytes.max(lacking)
+                forced_bytes.max(whole(lacking))
             }
             _ => forced_bytes,
         };
-        Bounds { forced_replicas, forced_bytes, replicas: forced_replicas.max(by_count), bytes }
+        Bounds {
+            forced_replicas,
+            forced_bytes,
+            replicas: forced_replicas.max(by_count),
+            bytes,
+            disk_bytes: disk_bytes(problem),
+        }
     }
+}
+
+/// Bytes that are too many on some disks, or too few on others, whichever is more, over all brokers.
+fn disk_bytes(problem: &Problem<'_>) -> u64 {
+    if problem.rules.disk_tolerance.is_none() {
+        return 0;
+    }
+    let bytes = bytes_of_disks(problem, &problem.cluster.current, &problem.cluster.disks);
+    let of = |(broker, bytes): (&super::cluster::Broker, &Vec<u64>)| {
+        let total = bytes.iter().map(|it| to_f64(*it)).sum();
+        let shares = DiskShares::of(problem.rules, &broker.disks, total);
+        let sum = |ends: &[f64], sign: f64| -> f64 {
+            bytes.iter().zip(ends).map(|(bytes, end)| (sign * (to_f64(*bytes) - end)).max(0.0)).sum()
+        };
+        sum(&shares.most, 1.0).max(sum(&shares.fewest, -1.0))
+    };
+    whole(problem.cluster.brokers.iter().zip(&bytes).map(of).sum())
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero, and a bound")]
+const fn whole(bytes: f64) -> u64 {
+    bytes as u64
 }

@@ -37,6 +37,14 @@ pub struct Disk {
     pub capacity: Option<u64>,
 }
 
+impl Disk {
+    /// Most bytes it may have when this part of it is to stay free; infinite where its capacity is not known.
+    pub fn limit(&self, headroom: Option<f64>) -> f64 {
+        let free = headroom.unwrap_or(0.0).clamp(0.0, 1.0);
+        self.capacity.map_or(f64::INFINITY, |capacity| super::quota::to_f64(capacity) * (1.0 - free))
+    }
+}
+
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
@@ -134,6 +142,14 @@ impl Cluster {
         all.filter(|(broker, _)| broker.state != BrokerState::Drain).map(|(_, index)| BrokerIndex(index))
     }
 
+    /// The disk of a partition's replica on a broker, by its place among the broker's; `None` where it has none there, or on a
+    /// disk that is not known.
+    pub fn disk_of(&self, partition: usize, broker: BrokerIndex) -> Option<u16> {
+        let place = self.current.of(partition).iter().position(|it| *it == broker)?;
+        let disk = *self.disks.get(self.current.range(partition).start + place)?;
+        disk.filter(|disk| usize::from(*disk) < self.brokers.get(broker.at()).map_or(0, |it| it.disks.len()))
+    }
+
     /// Number of partitions.
     pub const fn partitions(&self) -> usize {
         self.sizes.len()
@@ -178,6 +194,12 @@ pub struct Rules {
     pub disk_tolerance: Option<f64>,
     /// Only disks within brokers are balanced: replica lists stay.
     pub only_disks: bool,
+    /// Part of each disk's capacity that is to stay free.
+    pub headroom: Option<f64>,
+    /// Partitions of which nothing changes.
+    pub pinned: BTreeSet<usize>,
+    /// Ids of brokers that neither give nor take; the others are levelled.
+    pub excluded: BTreeSet<i32>,
 }
 
 /// A cluster and its rules, made ready: who may have what.
@@ -226,6 +248,11 @@ impl<'c> Problem<'c> {
         let rack = cluster.brokers.iter().map(number).collect();
         let racks = u16::try_from(names.len()).unwrap_or(u16::MAX);
         Problem { cluster, rules, wanted, is_target, rack, racks }
+    }
+
+    /// Whether a partition is to stay as it is.
+    pub fn is_fixed(&self, partition: usize) -> bool {
+        self.rules.pinned.contains(&partition)
     }
 
     /// Whether racks matter.

@@ -137,6 +137,12 @@ impl Instance {
                         let (disks, ids) = (disks.len(), ids.len());
                         return contradiction(format!("{}-{number}: {disks} disks for {ids} replicas", topic.name));
                     }
+                    let known = |(broker, disk): (&BrokerIndex, &u16)| {
+                        usize::from(*disk) < cluster.brokers[broker.at()].disks.len()
+                    };
+                    if !replicas.iter().zip(&disks).all(known) {
+                        return contradiction(format!("{}-{number}: a broker has no such disk", topic.name));
+                    }
                     cluster.disks.extend(disks.into_iter().map(Some));
                 }
                 cluster.sizes.push(size);
@@ -158,6 +164,7 @@ impl Instance {
             },
             disk_tolerance: text.rules.disk_tolerance,
             only_disks: text.rules.scope.as_deref() == Some("disks"),
+            ..Rules::default()
         };
         let bounds = text.bounds.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect();
         Ok(Instance { name: text.name, cluster, rules, bounds })

@@ -39,6 +39,10 @@ pub struct Moves {
     pub largest_inflow: u64,
     /// Partitions with another replica list.
     pub partitions: u64,
+    /// Replicas that move between disks of their broker; they are not among those that are made anew.
+    pub disk_replicas: u64,
+    /// Their bytes.
+    pub disk_bytes: u64,
 }
 
 impl Balance {
@@ -57,7 +61,7 @@ impl Balance {
                 for (number, broker) in assignment.of(partition).iter().map(|broker| broker.at()).enumerate() {
                     if problem.is_target[broker] {
                         counts[broker] += 1;
-                        bytes[broker] += problem.cluster.sizes[partition];
+                        bytes[broker] = bytes[broker].saturating_add(problem.cluster.sizes[partition]);
                         leaders[broker] += u64::from(number == 0);
                         of_topic[broker] += 1;
                     }
@@ -93,8 +97,8 @@ impl Moves {
             let (old, size) = (problem.cluster.current.of(partition), problem.cluster.sizes[partition]);
             for broker in new.iter().filter(|broker| !old.contains(broker)) {
                 moves.replicas += 1;
-                moves.bytes += size;
-                inflow[broker.at()] += size;
+                moves.bytes = moves.bytes.saturating_add(size);
+                inflow[broker.at()] = inflow[broker.at()].saturating_add(size);
             }
             moves.leaders += u64::from(new.first() != old.first());
             moves.partitions += u64::from(new != old);
@@ -102,6 +106,38 @@ impl Moves {
         moves.largest_inflow = inflow.into_iter().max().unwrap_or(0);
         moves
     }
+}
+
+impl Moves {
+    /// From the current assignment to this one, on these disks (as in [`Plan`](super::planner::Plan)).
+    pub fn to_disks(problem: &Problem<'_>, assignment: &Assignment, disks: &[Option<u16>]) -> Moves {
+        let mut moves = Moves::to(problem, assignment);
+        for (partition, list) in assignment.iter().enumerate() {
+            for (broker, number) in list.iter().zip(assignment.range(partition)) {
+                let (old, new) = (problem.cluster.disk_of(partition, *broker), disks.get(number).copied().flatten());
+                if old.is_some() && new.is_some() && old != new {
+                    moves.disk_replicas += 1;
+                    moves.disk_bytes = moves.disk_bytes.saturating_add(problem.cluster.sizes[partition]);
+                }
+            }
+        }
+        moves
+    }
+}
+
+/// Bytes on each disk of each broker, of an assignment whose replicas are on these disks; what is on none that is known is not
+/// counted.
+pub fn disk_bytes(problem: &Problem<'_>, assignment: &Assignment, disks: &[Option<u16>]) -> Vec<Vec<u64>> {
+    let mut bytes: Vec<Vec<u64>> = problem.cluster.brokers.iter().map(|broker| vec![0; broker.disks.len()]).collect();
+    for (partition, list) in assignment.iter().enumerate() {
+        for (broker, number) in list.iter().zip(assignment.range(partition)) {
+            let disk = disks.get(number).copied().flatten();
+            if let Some(sum) = disk.and_then(|disk| bytes[broker.at()].get_mut(usize::from(disk))) {
+                *sum = sum.saturating_add(problem.cluster.sizes[partition]);
+            }
+        }
+    }
+    bytes
 }
 
 /// What is wrong with a partition's replicas, if anything is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cluster::Problem;
+use super::cluster::{Disk, Problem, Rules};
 
 /// What is fair.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,37 @@ impl Quotas {
         };
         let bytes = counts.iter().map(share).collect();
         Quotas { counts, bytes, leaders: (problem.cluster.partitions() as u64).div_ceil(targets.max(1)) }
+    }
+}
+
+/// What is fair among the disks of a broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiskShares {
+    /// Fair bytes of each: its part of the broker's, by capacity; all the same where a capacity is not known.
+    pub fair: Vec<f64>,
+    /// Fewest bytes it should have.
+    pub fewest: Vec<f64>,
+    /// Most.
+    pub most: Vec<f64>,
+    /// Most bytes it may have, with the head room that is asked for; infinite where its capacity is not known.
+    pub limit: Vec<f64>,
+}
+
+impl DiskShares {
+    /// Of so many bytes on these disks.
+    pub fn of(rules: &Rules, disks: &[Disk], total: f64) -> DiskShares {
+        let weights: Option<Vec<f64>> = disks.iter().map(|disk| disk.capacity.map(to_f64)).collect();
+        let weights = weights.filter(|all| all.iter().sum::<f64>() > 0.0).unwrap_or_else(|| vec![1.0; disks.len()]);
+        let all: f64 = weights.iter().sum();
+        let fair: Vec<f64> = weights.iter().map(|weight| total * weight / all).collect();
+        let limit: Vec<f64> = disks.iter().map(|disk| disk.limit(rules.headroom)).collect();
+        let part =
+            |more: f64| move |share: &f64| rules.disk_tolerance.map(|tolerance| share * (1.0 + more * tolerance));
+        let fewest = fair.iter().map(|share| part(-1.0)(share).unwrap_or(0.0)).collect();
+        let asked = |limit: &f64| if rules.headroom.is_some() { *limit } else { f64::INFINITY };
+        let most = fair.iter().zip(&limit);
+        let most = most.map(|(share, limit)| part(1.0)(share).unwrap_or(f64::INFINITY).min(asked(limit))).collect();
+        DiskShares { fair, fewest, most, limit }
     }
 }
 

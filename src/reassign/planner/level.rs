@@ -1,75 +1,113 @@
 //! As many replicas for each broker as its quota says.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use super::{Work, index_u16, index_u32};
+use super::Work;
 
 /// What a broker that is outside of its quota gives or takes at least.
 const MUST: i64 = 1_000;
+/// What it is worth, in parts of a mean size, not to crowd a topic, or to relieve it.
+const TOPIC_WORTH: f64 = 0.15;
+/// What it is worth that a replica costs nothing more: it is made anew anyway, or was on both.
+const FRESH_WORTH: f64 = 10.0;
+/// What it costs to send one back to where it was; somebody else had better go.
+const BACK_COST: f64 = 10.0;
+
+/// Brokers in the order of how much each has to give, or to take; those with nothing are not in it.
+struct Order {
+    worth: Vec<i64>,
+    brokers: BTreeSet<(Reverse<i64>, u16)>,
+}
+
+impl Order {
+    fn new(brokers: usize) -> Order {
+        Order { worth: vec![0; brokers], brokers: BTreeSet::new() }
+    }
+
+    fn set(&mut self, broker: u16, worth: i64) {
+        let old = std::mem::replace(&mut self.worth[usize::from(broker)], worth);
+        if old > 0 {
+            self.brokers.remove(&(Reverse(old), broker));
+        }
+        if worth > 0 {
+            self.brokers.insert((Reverse(worth), broker));
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u16> {
+        self.brokers.iter().map(|(_, broker)| *broker)
+    }
+
+    /// The first that has to, and has not been given up.
+    fn first(&self, given_up: &BTreeSet<u16>) -> Option<(i64, u16)> {
+        let must = self.brokers.iter().take_while(|(Reverse(worth), _)| *worth >= MUST);
+        must.map(|(Reverse(worth), broker)| (*worth, *broker)).find(|(_, broker)| !given_up.contains(broker))
+    }
+}
 
 impl Work<'_> {
-    /// All partitions, ascending by size.
-    pub(super) fn by_size(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..index_u32(self.lists.len())).collect();
-        order.sort_by_key(|it| (self.problem.cluster.sizes[*it as usize], *it));
-        order
-    }
-
-    pub(super) fn index(&mut self) {
-        for list in &mut self.here {
-            list.clear();
-        }
-        for partition in self.by_size() {
-            for broker in &self.lists[partition as usize] {
-                self.here[usize::from(*broker)].push(partition);
-            }
-        }
-    }
-
     /// The partition on `a` that may go to `b` whose size is nearest to `size`; those that were moved anyway first.
     pub(super) fn candidate(&self, a: u16, b: u16, size: f64) -> Option<usize> {
+        if !self.may_ever(a, b) {
+            return None;
+        }
         let list = &self.here[usize::from(a)];
         let middle = list.partition_point(|it| self.size(*it as usize) < size);
+        let mean = size.max(self.replica_price);
+        // What none can be better than, beside its distance.
+        let relief = if self.crowd.above(a) > 0 { TOPIC_WORTH } else { 0.0 };
+        let has_free = self.has_cuts || self.fresh[usize::from(a)] > 0;
+        let least = if has_free { -FRESH_WORTH } else { 0.0 } - relief;
         let mut best: Option<(f64, usize)> = None;
         let (mut low, mut high) = (middle, middle);
         let mut looked = 0;
-        while (low > 0 || high < list.len()) && looked < 400 {
-            let below = low.checked_sub(1).and_then(|at| list.get(at)).map(|it| (size - self.size(*it as usize)).abs());
-            let above = list.get(high).map(|it| (self.size(*it as usize) - size).abs());
-            let partition = match (below, above) {
-                (Some(below), Some(above)) if below <= above => {
+        let at = |place: Option<usize>| {
+            let partition = *list.get(place?)? as usize;
+            Some(((self.size(partition) - size).abs(), partition))
+        };
+        let (mut below, mut above) = (at(low.checked_sub(1)), at(Some(high)));
+        while looked < self.looks {
+            let (distance, partition) = match (below, above) {
+                (Some(next), other) if other.is_none_or(|it| next.0 <= it.0) => {
                     low -= 1;
-                    list[low]
+                    below = at(low.checked_sub(1));
+                    next
                 }
-                (_, Some(_)) => {
+                (_, Some(next)) => {
                     high += 1;
-                    list[high - 1]
+                    above = at(Some(high));
+                    next
                 }
-                (Some(_), None) => {
-                    low -= 1;
-                    list[low]
-                }
-                (None, None) => break,
-            } as usize;
-            if !self.lists[partition].contains(&a) || !self.may(partition, b, Some(a)) {
+                _ => break,
+            };
+            if best.is_some_and(|(best, _)| distance / mean + least >= best) {
+                break;
+            }
+            if !self.may(partition, b, Some(a)) {
                 continue;
             }
             looked += 1;
-            let distance = (self.size(partition) - size).abs();
-            let topic = self.topic_of[partition] as usize;
-            let crowd = self.spread[self.spread_at(partition, b)] >= self.ceiling[topic];
-            let relief = self.spread[self.spread_at(partition, a)] > self.ceiling[topic];
-            let original = self.was_on(partition, a);
-            let back = self.was_on(partition, b);
-            let mean = size.max(self.replica_price);
-            let cost = distance / mean + if crowd { 0.15 } else { 0.0 } - if relief { 0.15 } else { 0.0 }
-                + if original { 0.0 } else { -10.0 }
-                - if back { 20.0 } else { 0.0 };
-            if best.is_none_or(|(old, _)| cost < old) {
+            let mut cost = distance / mean;
+            cost += match (self.was_on(partition, a), self.was_on(partition, b)) {
+                (true, true) => -FRESH_WORTH,
+                (true, false) => 0.0,
+                (false, false) => -FRESH_WORTH,
+                (false, true) => BACK_COST,
+            };
+            if best.is_some_and(|(best, _)| cost - relief >= best) {
+                continue;
+            }
+            if self.topic_room(partition, b) <= 0 {
+                cost += TOPIC_WORTH;
+            }
+            if relief > 0.0 && self.topic_room(partition, a) < 0 {
+                cost -= TOPIC_WORTH;
+            }
+            if best.is_none_or(|(best, _)| cost < best) {
                 best = Some((cost, partition));
             }
-            if distance / mean > 0.5 && best.is_some() && looked > 24 {
+            if best.is_some() && looked > 24 && distance / mean > 0.5 {
                 break;
             }
         }
@@ -78,33 +116,42 @@ impl Work<'_> {
 
     /// Brings the count of every broker into its quota.
     pub(super) fn level(&mut self) {
-        self.index();
-        let targets: Vec<u16> =
-            (0..index_u16(self.counts.len())).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
-        let mut stuck = BTreeSet::new();
+        let (mut givers, mut takers) = (Order::new(self.counts.len()), Order::new(self.counts.len()));
+        for broker in self.targets() {
+            givers.set(broker, self.gives(broker));
+            takers.set(broker, self.takes(broker));
+        }
+        // Pairs between which nothing goes, and brokers that nothing can be done for.
+        let mut stuck = HashSet::new();
+        let (mut cannot_give, mut cannot_take) = (BTreeSet::new(), BTreeSet::new());
         loop {
             // Those furthest off first; any with a replica to spare, or room for one, may be the other side.
-            let giver = targets.iter().copied().max_by_key(|it| (self.gives(*it), Reverse(*it)));
-            let taker = targets.iter().copied().max_by_key(|it| (self.takes(*it), Reverse(*it)));
-            let (Some(giver), Some(taker)) = (giver, taker) else { return };
-            if self.gives(giver) < MUST && self.takes(taker) < MUST {
-                return;
-            }
-            if self.send(giver, taker, &mut stuck) {
+            let (giver, taker) = (givers.first(&cannot_give), takers.first(&cannot_take));
+            let is_giver = match (giver, taker) {
+                (None, None) => return,
+                (Some((gives, _)), Some((takes, _))) => gives >= takes,
+                (giver, None) => giver.is_some(),
+                (None, Some(_)) => false,
+            };
+            let Some((_, broker)) = (if is_giver { giver } else { taker }) else { return };
+            let mut one = |a: u16, b: u16| self.sendable(a, b, &mut stuck).map(|partition| vec![(partition, a, b)]);
+            let found = if is_giver {
+                takers.iter().find_map(|taker| one(broker, taker))
+            } else {
+                givers.iter().find_map(|giver| one(giver, broker))
+            };
+            let found = found.or_else(|| self.by_way_of_others(broker, is_giver, &mut stuck));
+            let Some(moves) = found else {
+                let given_up = if is_giver { &mut cannot_give } else { &mut cannot_take };
+                given_up.insert(broker);
                 continue;
-            }
-            let mut pairs: Vec<(i64, u16, u16)> = Vec::new();
-            for a in targets.iter().copied() {
-                for b in targets.iter().copied() {
-                    if self.can_send(a, b) && !stuck.contains(&(a, b)) {
-                        pairs.push((-(self.gives(a) + self.takes(b)), a, b));
-                    }
+            };
+            for (partition, a, b) in moves {
+                self.go(partition, a, b);
+                for broker in [a, b] {
+                    givers.set(broker, self.gives(broker));
+                    takers.set(broker, self.takes(broker));
                 }
-            }
-            pairs.sort_unstable();
-            let has_moved = pairs.into_iter().any(|(_, a, b)| self.send(a, b, &mut stuck));
-            if !has_moved && !self.by_way_of_another() {
-                return;
             }
         }
     }
@@ -127,27 +174,20 @@ impl Work<'_> {
         }
     }
 
-    /// Whether a replica from one to the other helps one of them, and harms none.
-    fn can_send(&self, a: u16, b: u16) -> bool {
-        let (gives, takes) = (self.gives(a), self.takes(b));
-        a != b && gives > 0 && takes > 0 && (gives >= MUST || takes >= MUST)
-    }
-
-    /// Moves a replica from one to the other, of the size that suits both; notes where there is none.
-    fn send(&mut self, a: u16, b: u16, stuck: &mut BTreeSet<(u16, u16)>) -> bool {
-        if a == b || self.gives(a) == 0 || self.takes(b) == 0 || stuck.contains(&(a, b)) {
-            return false;
+    /// A replica that may go from one to the other, of the size that suits both; notes where there is none.
+    fn sendable(&self, a: u16, b: u16, stuck: &mut HashSet<(u16, u16)>) -> Option<usize> {
+        if a == b || !self.may_ever(a, b) || stuck.contains(&(a, b)) {
+            return None;
         }
-        let Some(partition) = self.candidate(a, b, self.wanted_size(a, b)) else {
+        let found = self.candidate(a, b, self.wanted_size(a, b));
+        if found.is_none() {
             stuck.insert((a, b));
-            return false;
-        };
-        self.go(partition, a, b);
-        true
+        }
+        found
     }
 
     /// The size of a replica that goes from `a` to `b`, so that both end near the edge of their tolerance.
-    pub(super) fn wanted_size(&self, a: u16, b: u16) -> f64 {
+    fn wanted_size(&self, a: u16, b: u16) -> f64 {
         let tolerance = self.problem.rules.bytes_tolerance.unwrap_or(0.1) * 0.97;
         let (a, b) = (usize::from(a), usize::from(b));
         let leaving = (self.counts[a] - self.quotas.counts[a].1 as i64).max(1) as f64;
@@ -159,41 +199,45 @@ impl Work<'_> {
         must_leave.max(must_come).min(may_leave.min(may_come).max(must_come))
     }
 
-    pub(super) fn go(&mut self, partition: usize, a: u16, b: u16) {
-        self.remove(partition, a);
-        self.add(partition, b);
-        let (size, number) = (self.problem.cluster.sizes[partition], index_u32(partition));
-        let list = &self.here[usize::from(b)];
-        let at = list.partition_point(|it| (self.problem.cluster.sizes[*it as usize], *it) < (size, number));
-        if list.get(at) != Some(&number) {
-            self.here[usize::from(b)].insert(at, number);
-        }
-    }
-
-    /// Where no replica can go directly from one that has too many to one that has too few.
-    pub(super) fn by_way_of_another(&mut self) -> bool {
-        let brokers = index_u16(self.counts.len());
-        let targets: Vec<u16> = (0..brokers).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
-        for a in &targets {
-            for b in &targets {
-                if !self.can_send(*a, *b) {
+    /// The shortest chain of replicas, each to the next broker, that begins at a broker with too many or ends at one with too
+    /// few, where none goes directly.
+    fn by_way_of_others(
+        &self,
+        broker: u16,
+        is_giver: bool,
+        stuck: &mut HashSet<(u16, u16)>,
+    ) -> Option<Vec<(usize, u16, u16)>> {
+        let targets = self.targets();
+        let mut reached: Vec<Option<(usize, u16)>> = vec![None; self.counts.len()];
+        let mut queue = VecDeque::from([broker]);
+        while let Some(at) = queue.pop_front() {
+            for next in targets.iter().copied() {
+                if next == broker || reached[usize::from(next)].is_some() {
                     continue;
                 }
-                for m in &targets {
-                    if m == a || m == b {
-                        continue;
+                let (a, b) = if is_giver { (at, next) } else { (next, at) };
+                let Some(partition) = self.sendable(a, b, stuck) else { continue };
+                reached[usize::from(next)] = Some((partition, at));
+                let ends = if is_giver { self.takes(next) } else { self.gives(next) };
+                if ends == 0 {
+                    queue.push_back(next);
+                    continue;
+                }
+                let (mut chain, mut end): (Vec<(usize, u16, u16)>, u16) = (Vec::new(), next);
+                while let Some((partition, before)) = reached[usize::from(end)] {
+                    let (a, b) = if is_giver { (before, end) } else { (end, before) };
+                    // One partition cannot go twice.
+                    if chain.iter().any(|(it, _, _)| *it == partition) {
+                        break;
                     }
-                    let size = self.wanted_size(*a, *b);
-                    if let (Some(first), Some(second)) = (self.candidate(*a, *m, size), self.candidate(*m, *b, size))
-                        && first != second
-                    {
-                        self.go(first, *a, *m);
-                        self.go(second, *m, *b);
-                        return true;
-                    }
+                    chain.push((partition, a, b));
+                    end = before;
+                }
+                if end == broker {
+                    return Some(chain);
                 }
             }
         }
-        false
+        None
     }
 }

@@ -7,9 +7,13 @@
 //! 5. Where few replicas move, some of the moves are taken back and made anew, again and again; what is better is kept.
 //! 6. Topics are spread, by exchanging replicas that move anyway.
 //! 7. Leaders are levelled, by turning lists round.
+//! 8. Replicas get disks, where disks are known.
 //!
 //! Deterministic: the same input gives the same plan.
 
+mod chains;
+mod crowd;
+mod disks;
 mod improve;
 mod keep;
 mod leaders;
@@ -20,6 +24,7 @@ mod topics;
 
 use super::cluster::{Assignment, BrokerIndex, Problem};
 use super::quota::{Quotas, to_f64};
+use crowd::Crowd;
 
 /// Where replicas are to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,7 +39,8 @@ pub struct Plan {
 /// A plan that keeps the rules and is level, or as level as was found.
 pub fn plan(problem: &Problem<'_>, quotas: &Quotas) -> Plan {
     let assignment = assignment(problem, quotas);
-    Plan { assignment, disks: Vec::new() }
+    let disks = disks::disks(problem, &assignment);
+    Plan { assignment, disks }
 }
 
 /// Brokers for all partitions.
@@ -54,86 +60,182 @@ fn assignment(problem: &Problem<'_>, quotas: &Quotas) -> Assignment {
 }
 
 /// A plan while it is made.
-#[derive(Clone)]
+///
+/// Partitions are numbered by size here, the smallest first, so that a list of partitions in order is one by size.
 struct Work<'p> {
     problem: &'p Problem<'p>,
     quotas: &'p Quotas,
-    /// Replicas of each partition; order does not count until leaders are chosen.
-    lists: Vec<Vec<u16>>,
+    partitions: Vec<Partition>,
+    /// For each partition the brokers it is on now, and after them those it was on.
+    places: Vec<u16>,
     counts: Vec<i64>,
     bytes: Vec<f64>,
-    /// Partitions of each broker that have a replica there now, ascending by size; some may have left.
+    /// Partitions that have a replica on each broker, ascending.
     here: Vec<Vec<u32>>,
-    topic_of: Vec<u32>,
-    /// Replicas of each topic on each broker.
-    spread: Vec<u16>,
-    /// Ceiling of a topic's replicas on a broker.
-    ceiling: Vec<u16>,
-    /// How many bytes one more moved replica is worth.
+    /// Replicas on each broker that were not there.
+    fresh: Vec<u32>,
+    crowd: Crowd,
+    /// Replicas that are made anew, and their bytes.
+    moved: (u32, f64),
+    /// How far bytes may be from the fair share; a little less than the rule allows, as the last bytes may find no partition.
+    tolerance: Option<f64>,
+    /// Mean size of a partition: what one more moved replica is worth beside its bytes.
     replica_price: f64,
+    /// Whether no replica can go to another rack, because every rack has the most it may have of each partition.
+    has_full_racks: bool,
+    /// Whether a partition was on more brokers than it is to be on: which of them it leaves costs nothing.
+    has_cuts: bool,
+    /// How many partitions are looked at for one that suits.
+    looks: usize,
+    /// What went from where to where, while somebody may want to take it back.
+    journal: Option<Vec<(usize, u16, u16)>>,
+}
+
+/// What is at hand of a partition; all that is asked of it again and again lies together.
+struct Partition {
+    size: f64,
+    /// Its number in the cluster.
+    number: u32,
+    topic: u32,
+    /// Where its brokers begin among all places.
+    start: u32,
+    /// How many it is on.
+    len: u16,
+    /// How many it may be on: where the brokers begin that it was on.
+    room: u16,
+    /// How many it was on.
+    old: u16,
+    wanted: u16,
 }
 
 impl<'p> Work<'p> {
     fn new(problem: &'p Problem<'p>, quotas: &'p Quotas) -> Work<'p> {
         let brokers = problem.is_target.len();
         let cluster = problem.cluster;
-        let targets = problem.is_target.iter().filter(|it| **it).count().max(1);
+        let mut order: Vec<u32> = (0..index_u32(cluster.partitions())).collect();
+        order.sort_unstable_by_key(|it| (cluster.sizes[*it as usize], *it));
         let mut topic_of = vec![0; cluster.partitions()];
-        let mut ceiling = Vec::with_capacity(cluster.topics.len());
-        for (number, topic) in cluster.topics.iter().enumerate() {
-            let mut wanted = 0usize;
-            for partition in topic.partitions.clone() {
-                topic_of[partition] = index_u32(number);
-                wanted += usize::from(problem.wanted[partition]);
-            }
-            ceiling.push(u16::try_from(wanted.div_ceil(targets).max(1)).unwrap_or(u16::MAX));
+        for (topic, number) in cluster.topics.iter().zip(0..) {
+            topic_of[topic.partitions.clone()].fill(number);
         }
+        let mut partitions = Vec::with_capacity(order.len());
+        let mut places = Vec::new();
+        for number in order {
+            let (old, wanted) = (cluster.current.of(number as usize), problem.wanted[number as usize]);
+            let room = old.len().max(usize::from(wanted));
+            let start = index_u32(places.len());
+            places.resize(places.len() + room, 0);
+            places.extend(old.iter().map(|it| it.0));
+            let size = to_f64(cluster.sizes[number as usize]);
+            let (topic, room, old) = (topic_of[number as usize], index_u16(room), index_u16(old.len()));
+            partitions.push(Partition { size, number, topic, start, len: 0, room, old, wanted });
+        }
+        let total: f64 = partitions.iter().map(|it| it.size).sum();
         Work {
             problem,
             quotas,
-            lists: vec![Vec::new(); cluster.partitions()],
+            replica_price: total / partitions.len().max(1) as f64,
+            crowd: Crowd::new(problem, &partitions),
+            partitions,
+            places,
             counts: vec![0; brokers],
             bytes: vec![0.0; brokers],
             here: vec![Vec::new(); brokers],
-            topic_of,
-            spread: vec![0; brokers * cluster.topics.len()],
-            ceiling,
-            replica_price: problem.cluster.sizes.iter().map(|it| to_f64(*it)).sum::<f64>()
-                / (problem.cluster.sizes.len().max(1) as f64),
+            fresh: vec![0; brokers],
+            moved: (0, 0.0),
+            tolerance: problem.rules.bytes_tolerance.map(|it| it * 0.9995),
+            has_full_racks: problem.has_racks() && problem.wanted.iter().all(|it| it % problem.racks == 0),
+            has_cuts: cluster.current.iter().zip(&problem.wanted).any(|(old, wanted)| old.len() > usize::from(*wanted)),
+            // The more there are, the nearer is one that suits.
+            looks: (20_000_000 / cluster.partitions().max(1)).clamp(64, 400),
+            journal: None,
         }
     }
 
-    fn size(&self, partition: usize) -> f64 {
-        to_f64(self.problem.cluster.sizes[partition])
+    /// The brokers a partition is on; their order does not count until leaders are chosen.
+    fn list(&self, partition: usize) -> &[u16] {
+        let it = &self.partitions[partition];
+        &self.places[it.start as usize..][..usize::from(it.len)]
     }
 
-    fn spread_at(&self, partition: usize, broker: u16) -> usize {
-        self.topic_of[partition] as usize * self.counts.len() + usize::from(broker)
-    }
-
-    fn add(&mut self, partition: usize, broker: u16) {
-        self.lists[partition].push(broker);
-        self.counts[usize::from(broker)] += 1;
-        self.bytes[usize::from(broker)] += self.size(partition);
-        let at = self.spread_at(partition, broker);
-        self.spread[at] += 1;
-    }
-
-    fn remove(&mut self, partition: usize, broker: u16) {
-        self.lists[partition].retain(|it| *it != broker);
-        self.counts[usize::from(broker)] -= 1;
-        self.bytes[usize::from(broker)] -= self.size(partition);
-        let at = self.spread_at(partition, broker);
-        self.spread[at] -= 1;
+    /// The brokers it was on.
+    fn old(&self, partition: usize) -> &[u16] {
+        let it = &self.partitions[partition];
+        &self.places[it.start as usize + usize::from(it.room)..][..usize::from(it.old)]
     }
 
     fn was_on(&self, partition: usize, broker: u16) -> bool {
-        self.problem.cluster.current.of(partition).contains(&BrokerIndex(broker))
+        self.old(partition).contains(&broker)
+    }
+
+    fn size(&self, partition: usize) -> f64 {
+        self.partitions[partition].size
+    }
+
+    /// Brokers that are to have replicas.
+    fn targets(&self) -> Vec<u16> {
+        (0..index_u16(self.counts.len())).filter(|it| self.problem.is_target[usize::from(*it)]).collect()
+    }
+
+    fn add(&mut self, partition: usize, broker: u16) {
+        let it = &mut self.partitions[partition];
+        let Some(place) = self.places.get_mut(it.start as usize + usize::from(it.len)) else { return };
+        *place = broker;
+        it.len += 1;
+        let (at, size) = (usize::from(broker), it.size);
+        self.counts[at] += 1;
+        self.bytes[at] += size;
+        self.crowd.add(it.topic, broker);
+        if !self.was_on(partition, broker) {
+            self.fresh[at] += 1;
+            self.moved.0 += 1;
+            self.moved.1 += size;
+        }
+        let number = index_u32(partition);
+        let here = &mut self.here[at];
+        match here.last() {
+            Some(last) if *last > number => here.insert(here.partition_point(|it| *it < number), number),
+            _ => here.push(number),
+        }
+    }
+
+    fn remove(&mut self, partition: usize, broker: u16) {
+        let it = &mut self.partitions[partition];
+        let list = &mut self.places[it.start as usize..][..usize::from(it.len)];
+        let Some(place) = list.iter().position(|it| *it == broker) else { return };
+        list[place..].rotate_left(1);
+        it.len -= 1;
+        let (at, size) = (usize::from(broker), it.size);
+        self.counts[at] -= 1;
+        self.bytes[at] -= size;
+        self.crowd.remove(it.topic, broker);
+        if !self.was_on(partition, broker) {
+            self.fresh[at] -= 1;
+            self.moved.0 -= 1;
+            self.moved.1 -= size;
+        }
+        if let Ok(place) = self.here[at].binary_search(&index_u32(partition)) {
+            self.here[at].remove(place);
+        }
+    }
+
+    /// A replica goes from `a` to `b`.
+    fn go(&mut self, partition: usize, a: u16, b: u16) {
+        self.remove(partition, a);
+        self.add(partition, b);
+        if let Some(journal) = &mut self.journal {
+            journal.push((partition, a, b));
+        }
+    }
+
+    /// How many more replicas of the partition's topic a broker may have; below zero when it has too many.
+    fn topic_room(&self, partition: usize, broker: u16) -> i32 {
+        self.crowd.room(self.partitions[partition].topic, broker, |it| self.list(it).contains(&broker))
     }
 
     /// Whether the partition may have a replica on `to`, if the one on `without` goes.
     fn may(&self, partition: usize, to: u16, without: Option<u16>) -> bool {
-        let list = &self.lists[partition];
+        let list = self.list(partition);
         if list.contains(&to) {
             return false;
         }
@@ -141,7 +243,7 @@ impl<'p> Work<'p> {
             return true;
         }
         let rack = |broker: u16| self.problem.rack[usize::from(broker)];
-        let wanted = self.problem.wanted[partition];
+        let wanted = self.partitions[partition].wanted;
         let cap = self.problem.rack_cap(wanted);
         let there = list.iter().filter(|it| Some(**it) != without && rack(**it) == rack(to)).count();
         if there >= usize::from(cap) {
@@ -159,12 +261,21 @@ impl<'p> Work<'p> {
         racks.len() + left >= usize::from(wanted.min(self.problem.racks))
     }
 
+    /// Whether any replica may go from the one broker to the other, as far as racks tell.
+    fn may_ever(&self, a: u16, b: u16) -> bool {
+        !self.has_full_racks || self.problem.rack[usize::from(a)] == self.problem.rack[usize::from(b)]
+    }
+
     fn finish(self) -> Assignment {
+        let mut at = vec![0; self.partitions.len()];
+        for (partition, it) in self.partitions.iter().enumerate() {
+            at[it.number as usize] = partition;
+        }
         let mut assignment = Assignment::new();
         let mut list = Vec::new();
-        for it in &self.lists {
+        for partition in at {
             list.clear();
-            list.extend(it.iter().map(|broker| BrokerIndex(*broker)));
+            list.extend(self.list(partition).iter().map(|broker| BrokerIndex(*broker)));
             assignment.push(&list);
         }
         assignment

@@ -1,53 +1,62 @@
 //! Replicas that are missing.
 
-use super::{Work, index_u16};
+use std::cmp::Ordering;
+
+use super::Work;
 use crate::reassign::quota::to_f64;
 
 impl Work<'_> {
-    pub(super) fn lacking(&self, broker: usize) -> (f64, f64) {
-        let (low, high) = self.quotas.counts[broker];
-        let count = (to_f64(low) + to_f64(high)) / 2.0 - self.counts[broker] as f64;
-        (count, self.quotas.bytes[broker] - self.bytes[broker])
+    /// Who is to have the next replica: those below their fewest, then those below their most; each with most bytes lacking for
+    /// each replica that is lacking first.
+    fn is_before(&self, a: u16, b: u16) -> Ordering {
+        let key = |broker: u16| {
+            let at = usize::from(broker);
+            let (low, high) = self.quotas.counts[at];
+            let count = self.counts[at];
+            let class = u8::from(count >= low as i64) + u8::from(count >= high.max(low) as i64);
+            let lacking = (to_f64(low) + to_f64(high)) / 2.0 - count as f64;
+            let bytes = self.quotas.bytes[at] - self.bytes[at];
+            (class, if lacking > 0.0 { bytes / lacking.max(0.5) } else { bytes })
+        };
+        let ((class, fit), (other_class, other_fit)) = (key(a), key(b));
+        class.cmp(&other_class).then(other_fit.total_cmp(&fit)).then(a.cmp(&b))
     }
 
     /// Places what is missing, the largest first.
     pub(super) fn place(&mut self) {
-        let mut missing: Vec<usize> =
-            (0..self.lists.len()).filter(|it| self.lists[*it].len() < usize::from(self.problem.wanted[*it])).collect();
-        missing.sort_by_key(|it| (std::cmp::Reverse(self.problem.cluster.sizes[*it]), *it));
-        for partition in missing {
-            while self.lists[partition].len() < usize::from(self.problem.wanted[partition]) {
-                let size = self.size(partition);
-                let score = |broker: u16| {
-                    let at = usize::from(broker);
-                    let (low, high) = self.quotas.counts[at];
-                    let class = if self.counts[at] < low as i64 {
-                        0
-                    } else if self.counts[at] < high as i64 {
-                        1
-                    } else {
-                        2
-                    };
-                    let (count, bytes) = self.lacking(at);
-                    let crowd = self.spread[self.spread_at(partition, broker)]
-                        >= self.ceiling[self.topic_of[partition] as usize];
-                    // How far from what is lacking for each replica that is lacking.
-                    let fit = if count > 0.0 { bytes / count.max(0.5) } else { bytes - size };
-                    (class, crowd, -fit)
-                };
-                let mut best: Option<(u16, (i32, bool, f64))> = None;
-                for broker in 0..index_u16(self.counts.len()) {
-                    if !self.problem.is_target[usize::from(broker)] || !self.may(partition, broker, None) {
-                        continue;
-                    }
-                    let it = score(broker);
-                    if best.as_ref().is_none_or(|(_, old)| it.partial_cmp(old) == Some(std::cmp::Ordering::Less)) {
-                        best = Some((broker, it));
-                    }
-                }
-                let Some((broker, _)) = best else { break };
+        let mut order = self.targets();
+        order.sort_by(|a, b| self.is_before(*a, *b));
+        for partition in (0..self.partitions.len()).rev() {
+            while self.list(partition).len() < usize::from(self.partitions[partition].wanted) {
+                let Some(place) = self.place_in(&order, partition) else { break };
+                let broker = order.remove(place);
                 self.add(partition, broker);
+                let place = order.partition_point(|it| self.is_before(*it, broker) == Ordering::Less);
+                order.insert(place, broker);
             }
         }
+    }
+
+    /// Where in the order the first is that may have a replica; among those of a class one that has room for the topic.
+    fn place_in(&self, order: &[u16], partition: usize) -> Option<usize> {
+        let class = |broker: u16| {
+            let (count, (low, high)) = (self.counts[usize::from(broker)], self.quotas.counts[usize::from(broker)]);
+            u8::from(count >= low as i64) + u8::from(count >= high.max(low) as i64)
+        };
+        let mut crowded: Option<(usize, u8)> = None;
+        for (place, broker) in order.iter().copied().enumerate() {
+            if let Some((place, best)) = crowded
+                && class(broker) > best
+            {
+                return Some(place);
+            }
+            if self.may(partition, broker, None) {
+                if self.topic_room(partition, broker) > 0 {
+                    return Some(place);
+                }
+                crowded = crowded.or(Some((place, class(broker))));
+            }
+        }
+        crowded.map(|(place, _)| place)
     }
 }

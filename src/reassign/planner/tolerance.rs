@@ -1,14 +1,16 @@
 //! As many bytes for each broker as the tolerance allows.
 
-use super::{Work, index_u16};
+use super::Work;
+
+/// How many brokers are asked to exchange something with the one that is furthest off.
+const PARTNERS: usize = 24;
 
 impl Work<'_> {
     /// Brings the bytes of every broker into the tolerance.
     pub(super) fn within_tolerance(&mut self) {
-        let Some(tolerance) = self.problem.rules.bytes_tolerance else { return };
-        let brokers = index_u16(self.counts.len());
-        let targets: Vec<u16> = (0..brokers).filter(|it| self.problem.is_target[usize::from(*it)]).collect();
-        for _ in 0..4000 {
+        let Some(tolerance) = self.tolerance else { return };
+        let targets = self.targets();
+        for _ in 0..4000.max(10 * targets.len()) {
             let share = |it: u16| self.quotas.bytes[usize::from(it)].max(1.0);
             let bytes = |it: u16| self.bytes[usize::from(it)];
             let over = |it: u16| bytes(it) - share(it) * (1.0 + tolerance);
@@ -22,7 +24,14 @@ impl Work<'_> {
             let is_over = over(worst) > 0.0;
             // What would be best of all: the fewest bytes for what they bring.
             let mut best: Option<(f64, Step)> = None;
-            for other in targets.iter().copied().filter(|it| *it != worst) {
+            let mut others: Vec<u16> =
+                targets.iter().copied().filter(|it| *it != worst && self.may_ever(*it, worst)).collect();
+            if others.len() > PARTNERS {
+                let filled = |it: u16| if is_over { bytes(it) / share(it) } else { -bytes(it) / share(it) };
+                others.sort_by(|x, y| filled(*x).total_cmp(&filled(*y)));
+                others.truncate(PARTNERS);
+            }
+            for other in others {
                 let (a, b) = if is_over { (worst, other) } else { (other, worst) };
                 // What goes may not put the other side out.
                 let room = if is_over {
@@ -74,13 +83,10 @@ impl Work<'_> {
             steps.push(self.step(vec![(partition, a, b)]));
         }
         // A large one for a small one: the smallest first, of which there are many.
-        let may_go_back = |it: &usize| self.lists[*it].contains(&b) && self.may(*it, a, Some(b));
+        let may_go_back = |it: &usize| self.may(*it, a, Some(b));
         let mut small: Vec<usize> = self.here[cb].iter().map(|it| *it as usize).filter(may_go_back).take(40).collect();
         // Of those that cost about nothing, the ones that spread their topics.
-        let room = |it: usize, broker: u16| {
-            i32::from(self.ceiling[self.topic_of[it] as usize]) - i32::from(self.spread[self.spread_at(it, broker)])
-        };
-        small.sort_by_key(|it| (room(*it, a) <= 0, room(*it, b) >= 0));
+        small.sort_by_key(|it| (self.topic_room(*it, a) <= 0, self.topic_room(*it, b) >= 0));
         small.truncate(6);
         for back in small {
             if let Some(partition) = self.candidate(a, b, delta + self.size(back))

@@ -6,11 +6,10 @@ impl Work<'_> {
     /// Exchanges the places of replicas that are made anew anyway, so that topics are spread better.
     pub(super) fn spread_topics(&mut self) {
         let mut fresh: Vec<Vec<u32>> = vec![Vec::new(); self.counts.len()];
-        for partition in self.by_size() {
-            for broker in &self.lists[partition as usize] {
-                if !self.was_on(partition as usize, *broker) {
-                    fresh[usize::from(*broker)].push(partition);
-                }
+        for partition in 0..self.partitions.len() {
+            let old = self.old(partition);
+            for broker in self.list(partition).iter().filter(|it| !old.contains(it)) {
+                fresh[usize::from(*broker)].push(index_u32(partition));
             }
         }
         for _ in 0..3 {
@@ -18,8 +17,7 @@ impl Work<'_> {
             for a in 0..index_u16(self.counts.len()) {
                 for number in 0..fresh[usize::from(a)].len() {
                     let p = fresh[usize::from(a)][number] as usize;
-                    let topic = self.topic_of[p] as usize;
-                    if self.spread[self.spread_at(p, a)] <= self.ceiling[topic] {
+                    if self.topic_room(p, a) >= 0 {
                         continue;
                     }
                     if let Some((from, q)) = self.instead_of(p, a) {
@@ -29,10 +27,8 @@ impl Work<'_> {
                         has_changed = true;
                     } else if let Some((b, other)) = self.exchange_for(p, a, &fresh) {
                         let q = fresh[usize::from(b)][other] as usize;
-                        self.remove(p, a);
-                        self.remove(q, b);
-                        self.add(p, b);
-                        self.add(q, a);
+                        self.go(p, a, b);
+                        self.go(q, b, a);
                         fresh[usize::from(a)][number] = index_u32(q);
                         fresh[usize::from(b)][other] = index_u32(p);
                         has_changed = true;
@@ -47,7 +43,7 @@ impl Work<'_> {
 
     /// Whether a broker is within the tolerance with so many bytes more.
     fn fits(&self, broker: u16, more: f64) -> bool {
-        let Some(tolerance) = self.problem.rules.bytes_tolerance else { return true };
+        let Some(tolerance) = self.tolerance else { return true };
         let (bytes, share) = (self.bytes[usize::from(broker)] + more, self.quotas.bytes[usize::from(broker)]);
         bytes <= share * (1.0 + tolerance) && bytes >= share * (1.0 - tolerance)
     }
@@ -55,11 +51,11 @@ impl Work<'_> {
     /// A partition of another topic that could have come to `a` instead of `p`, and from where.
     pub(super) fn instead_of(&self, p: usize, a: u16) -> Option<(u16, usize)> {
         let size = self.size(p);
-        let topic = self.topic_of[p] as usize;
-        for from in self.problem.cluster.current.of(p).iter().map(|it| it.0) {
+        let topic = self.partitions[p].topic;
+        for from in self.old(p).iter().copied() {
             if !self.problem.is_target[usize::from(from)]
                 || !self.may(p, from, Some(a))
-                || self.spread[self.spread_at(p, from)] >= self.ceiling[topic]
+                || self.topic_room(p, from) <= 0
             {
                 continue;
             }
@@ -68,10 +64,9 @@ impl Work<'_> {
             let low = middle.saturating_sub(200);
             for q in list[low..middle].iter().rev().map(|it| *it as usize) {
                 let delta = self.size(q) - size;
-                if self.topic_of[q] as usize != topic
-                    && self.lists[q].contains(&from)
+                if self.partitions[q].topic != topic
                     && self.was_on(q, from)
-                    && self.spread[self.spread_at(q, a)] < self.ceiling[self.topic_of[q] as usize]
+                    && self.topic_room(q, a) > 0
                     && self.may(q, a, Some(from))
                     && self.fits(a, delta)
                     && self.fits(from, -delta)
@@ -88,7 +83,7 @@ impl Work<'_> {
             if b == a || !self.problem.is_target[usize::from(b)] || !self.may(p, b, Some(a)) || self.was_on(p, b) {
                 continue;
             }
-            if self.spread[self.spread_at(p, b)] >= self.ceiling[self.topic_of[p] as usize] {
+            if self.topic_room(p, b) <= 0 {
                 continue;
             }
             let list = &fresh[usize::from(b)];
@@ -97,15 +92,15 @@ impl Work<'_> {
             let (low, high) = (middle.saturating_sub(60), (middle + 60).min(list.len()));
             for (other, q) in list.iter().enumerate().take(high).skip(low) {
                 let q = *q as usize;
-                if q == p || self.topic_of[q] == self.topic_of[p] || !self.lists[q].contains(&b) || self.was_on(q, a) {
+                if q == p
+                    || self.partitions[q].topic == self.partitions[p].topic
+                    || !self.list(q).contains(&b)
+                    || self.was_on(q, a)
+                {
                     continue;
                 }
                 let delta = self.size(q) - size;
-                if self.spread[self.spread_at(q, a)] < self.ceiling[self.topic_of[q] as usize]
-                    && self.may(q, a, Some(b))
-                    && self.fits(a, delta)
-                    && self.fits(b, -delta)
-                {
+                if self.topic_room(q, a) > 0 && self.may(q, a, Some(b)) && self.fits(a, delta) && self.fits(b, -delta) {
                     return Some((b, other));
                 }
             }
