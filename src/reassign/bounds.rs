@@ -29,8 +29,9 @@ impl Bounds {
         let (mut keepable, mut forced_replicas, mut forced_bytes) = (0u64, 0u64, 0u64);
         let mut in_rack = vec![0u16; usize::from(problem.racks.max(1))];
         for (partition, replicas) in cluster.current.iter().enumerate() {
-            let (wanted, size) = (problem.wanted[partition], cluster.sizes[partition]);
-            let cap = problem.rack_cap(wanted);
+            let (wanted, size) = (problem.levelled[partition], cluster.sizes[partition]);
+            // What is fixed stays, whatever racks say.
+            let cap = if problem.is_fixed[partition] { u16::MAX } else { problem.rack_cap(problem.wanted[partition]) };
             in_rack.fill(0);
             let mut kept = 0u16;
             for BrokerIndex(broker) in replicas {

@@ -26,6 +26,15 @@ pub enum BrokerState {
     New,
     /// It is to be emptied.
     Drain,
+    /// It is gone, with all it had.
+    Dead,
+}
+
+impl BrokerState {
+    /// Whether nothing is to be left on it.
+    pub const fn is_emptied(self) -> bool {
+        matches!(self, BrokerState::Drain | BrokerState::Dead)
+    }
 }
 
 /// A log directory of a broker.
@@ -139,7 +148,7 @@ impl Cluster {
     /// Brokers that are to have replicas.
     pub fn targets(&self) -> impl Iterator<Item = BrokerIndex> {
         let all = self.brokers.iter().zip(0u16..);
-        all.filter(|(broker, _)| broker.state != BrokerState::Drain).map(|(_, index)| BrokerIndex(index))
+        all.filter(|(broker, _)| !broker.state.is_emptied()).map(|(_, index)| BrokerIndex(index))
     }
 
     /// The disk of a partition's replica on a broker, by its place among the broker's; `None` where it has none there, or on a
@@ -181,6 +190,17 @@ pub enum Replication {
     Topics(BTreeMap<String, usize>),
 }
 
+impl Replication {
+    /// How many replicas a partition of a topic is to have that has so many.
+    pub fn of(&self, topic: &str, current: usize) -> usize {
+        match self {
+            Replication::Keep => current,
+            Replication::All(count) => *count,
+            Replication::Topics(counts) => counts.get(topic).copied().unwrap_or(current),
+        }
+    }
+}
+
 /// What a plan has to keep to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rules {
@@ -209,11 +229,15 @@ pub struct Problem<'c> {
     pub cluster: &'c Cluster,
     /// What a plan has to keep to.
     pub rules: &'c Rules,
-    /// Wanted number of replicas of each partition.
+    /// Wanted number of replicas of each partition, not more than there are brokers for; of a fixed one as many as it has.
     pub wanted: Vec<u16>,
-    /// Whether a broker is to have replicas.
+    /// How many of them are on brokers that are levelled.
+    pub levelled: Vec<u16>,
+    /// Whether a broker is to have replicas, and is levelled with the others.
     pub is_target: Vec<bool>,
-    /// The rack of each broker, by number; all the same where racks do not matter.
+    /// Whether a partition stays as it is: it is pinned, or nobody is left to copy it from.
+    pub is_fixed: Vec<bool>,
+    /// The rack of each broker, by number, those of targets first; all the same where racks do not matter.
     pub rack: Vec<u16>,
     /// How many racks the brokers that are to have replicas are in.
     pub racks: u16,
@@ -222,37 +246,47 @@ pub struct Problem<'c> {
 impl<'c> Problem<'c> {
     /// Puts both together.
     pub fn new(cluster: &'c Cluster, rules: &'c Rules) -> Problem<'c> {
-        let mut wanted = Vec::with_capacity(cluster.partitions());
+        let is_target: Vec<bool> =
+            cluster.brokers.iter().map(|it| !it.state.is_emptied() && !rules.excluded.contains(&it.id)).collect();
+        let (rack, racks) = racks(cluster, rules, &is_target);
+        let partitions = cluster.partitions();
+        let (wanted, levelled) = (Vec::with_capacity(partitions), Vec::with_capacity(partitions));
+        let is_fixed = Vec::with_capacity(partitions);
+        let mut problem = Problem { cluster, rules, wanted, levelled, is_target, is_fixed, rack, racks };
+        let targets = problem.is_target.iter().filter(|it| **it).count();
         for topic in &cluster.topics {
-            let of_topic = match &rules.replication {
-                Replication::Keep => None,
-                Replication::All(count) => Some(*count),
-                Replication::Topics(counts) => counts.get(&topic.name).copied(),
-            };
             for partition in topic.partitions.clone() {
-                let count = of_topic.unwrap_or_else(|| cluster.current.of(partition).len());
-                wanted.push(u16::try_from(count).unwrap_or(u16::MAX));
+                let current = cluster.current.of(partition);
+                let count = |is: &dyn Fn(usize) -> bool| current.iter().filter(|it| is(it.at())).count();
+                let dead = count(&|it| cluster.brokers[it].state == BrokerState::Dead);
+                let is_fixed = rules.pinned.contains(&partition) || (dead > 0 && dead == current.len());
+                let (wanted, levelled) = if is_fixed {
+                    (current.len(), count(&|it| problem.is_target[it]))
+                } else {
+                    let excluded = count(&|it| problem.is_excluded(it));
+                    let wanted = rules.replication.of(&topic.name, current.len()).min(targets + excluded);
+                    (wanted, wanted.saturating_sub(excluded))
+                };
+                problem.is_fixed.push(is_fixed);
+                problem.wanted.push(u16::try_from(wanted).unwrap_or(u16::MAX));
+                problem.levelled.push(u16::try_from(levelled).unwrap_or(u16::MAX));
             }
         }
-        let is_target: Vec<bool> = cluster.brokers.iter().map(|broker| broker.state != BrokerState::Drain).collect();
-        let targets = || cluster.brokers.iter().filter(|broker| broker.state != BrokerState::Drain);
-        let spreads = rules.spreads_racks && targets().all(|broker| broker.rack.is_some());
-        let names: BTreeSet<Option<&str>> =
-            if spreads { targets().map(|broker| broker.rack.as_deref()).collect() } else { BTreeSet::from([None]) };
-        let names: Vec<Option<&str>> = names.into_iter().collect();
-        let number = |broker: &Broker| {
-            let name = if spreads { broker.rack.as_deref() } else { None };
-            // A drained broker may stand in a rack of its own: no target is there.
-            names.binary_search(&name).map_or(u16::MAX, |at| u16::try_from(at).unwrap_or(u16::MAX))
-        };
-        let rack = cluster.brokers.iter().map(number).collect();
-        let racks = u16::try_from(names.len()).unwrap_or(u16::MAX);
-        Problem { cluster, rules, wanted, is_target, rack, racks }
+        problem
     }
 
-    /// Whether a partition is to stay as it is.
-    pub fn is_fixed(&self, partition: usize) -> bool {
-        self.rules.pinned.contains(&partition)
+    /// Whether a broker keeps what it has and takes no more.
+    pub fn is_excluded(&self, broker: usize) -> bool {
+        !self.is_target[broker] && !self.cluster.brokers[broker].state.is_emptied()
+    }
+
+    /// Most bytes a broker may have; infinite where the capacity of a disk is not known.
+    pub fn limit(&self, broker: usize) -> f64 {
+        let disks = &self.cluster.brokers[broker].disks;
+        if disks.is_empty() {
+            return f64::INFINITY;
+        }
+        disks.iter().map(|disk| disk.limit(self.rules.headroom)).sum()
     }
 
     /// Whether racks matter.
@@ -265,8 +299,23 @@ impl<'c> Problem<'c> {
         if self.racks == 0 { wanted } else { wanted.div_ceil(self.racks) }
     }
 
-    /// All replicas that are wanted.
+    /// All replicas that are wanted on brokers that are levelled.
     pub fn total(&self) -> u64 {
-        self.wanted.iter().map(|count| u64::from(*count)).sum()
+        self.levelled.iter().map(|count| u64::from(*count)).sum()
     }
+}
+
+/// The number of each broker's rack, and how many racks targets are in; all one where replicas are not spread over racks.
+fn racks(cluster: &Cluster, rules: &Rules, is_target: &[bool]) -> (Vec<u16>, u16) {
+    let name = |broker: &'_ Broker| broker.rack.clone();
+    let targets = || cluster.brokers.iter().zip(is_target).filter(|(_, is_target)| **is_target).map(|(it, _)| it);
+    if !rules.spreads_racks || targets().any(|broker| broker.rack.is_none()) {
+        return (vec![0; cluster.brokers.len()], 1);
+    }
+    let of_targets: BTreeSet<Option<String>> = targets().map(name).collect();
+    let all: BTreeSet<Option<String>> = cluster.brokers.iter().map(name).collect();
+    let ordered = of_targets.iter().chain(all.difference(&of_targets));
+    let numbers: BTreeMap<&Option<String>, u16> = ordered.zip(0u16..).collect();
+    let number = |broker: &Broker| numbers.get(&broker.rack).copied().unwrap_or(u16::MAX);
+    (cluster.brokers.iter().map(number).collect(), u16::try_from(of_targets.len()).unwrap_or(u16::MAX))
 }

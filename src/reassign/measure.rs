@@ -57,7 +57,7 @@ impl Balance {
             of_topic.fill(0);
             let mut wanted = 0;
             for partition in topic.partitions.clone() {
-                wanted += u64::from(problem.wanted[partition]);
+                wanted += u64::from(problem.levelled[partition]);
                 for (number, broker) in assignment.of(partition).iter().map(|broker| broker.at()).enumerate() {
                     if problem.is_target[broker] {
                         counts[broker] += 1;
@@ -145,14 +145,20 @@ pub fn breach(problem: &Problem<'_>, partition: usize, replicas: &[BrokerIndex])
     let (topic, number) = problem.cluster.name(partition);
     let wanted = problem.wanted.get(partition).copied().unwrap_or(0);
     let said = |text: String| Some(format!("{topic}-{number}: {text}"));
+    let current = problem.cluster.current.of(partition);
+    if problem.is_fixed.get(partition) == Some(&true) {
+        return if replicas == current { None } else { said("it is to stay as it is".to_owned()) };
+    }
     let distinct: BTreeSet<_> = replicas.iter().collect();
     if distinct.len() != replicas.len() {
         return said("a broker is named twice".to_owned());
     }
-    if let Some(drained) = replicas.iter().find(|broker| !problem.is_target.get(broker.at()).copied().unwrap_or(false))
-    {
-        let id = problem.cluster.brokers.get(drained.at()).map_or(-1, |broker| broker.id);
-        return said(format!("a replica stays on broker {id}, which is to be emptied"));
+    let id = |broker: &BrokerIndex| problem.cluster.brokers.get(broker.at()).map_or(-1, |it| it.id);
+    let mut others = replicas.iter().filter(|it| !problem.is_target.get(it.at()).copied().unwrap_or(false));
+    match others.find(|it| !current.contains(it) || !problem.is_excluded(it.at())) {
+        Some(new) if !current.contains(new) => return said(format!("a replica comes to broker {}", id(new))),
+        Some(old) => return said(format!("a replica stays on broker {}, which is to be emptied", id(old))),
+        None => {}
     }
     if replicas.len() != usize::from(wanted) {
         return said(format!("{} replicas, {wanted} wanted", replicas.len()));

@@ -24,7 +24,7 @@ impl Quotas {
         let counts = counts(problem);
         let targets = problem.is_target.iter().filter(|it| **it).count() as u64;
         let total: f64 =
-            problem.wanted.iter().zip(&problem.cluster.sizes).map(|(rf, size)| f64::from(*rf) * to_f64(*size)).sum();
+            problem.levelled.iter().zip(&problem.cluster.sizes).map(|(rf, size)| f64::from(*rf) * to_f64(*size)).sum();
         let weights: u64 = counts.iter().map(|(low, high)| low + high).sum();
         let share = |(low, high): &(u64, u64)| {
             if weights == 0 { 0.0 } else { total * to_f64(low + high) / to_f64(weights) }
@@ -81,7 +81,7 @@ fn counts(problem: &Problem<'_>) -> Vec<(u64, u64)> {
     }
     // What each rack must and can have: a broker holds one replica of a partition at most.
     let mut by_factor: BTreeMap<u16, u64> = BTreeMap::new();
-    for factor in &problem.wanted {
+    for factor in &problem.levelled {
         *by_factor.entry(*factor).or_default() += 1;
     }
     let (mut least, mut most) = (vec![0u64; racks], vec![0u64; racks]);

@@ -33,7 +33,7 @@ impl Crowd {
         let (mut numbers, mut members) = (0, 0);
         let mut topics = Vec::with_capacity(problem.cluster.topics.len());
         for topic in &problem.cluster.topics {
-            let wanted: usize = topic.partitions.clone().map(|it| usize::from(problem.wanted[it])).sum();
+            let wanted: usize = topic.partitions.clone().map(|it| usize::from(problem.levelled[it])).sum();
             let ceiling = u16::try_from(wanted.div_ceil(targets).max(1)).unwrap_or(u16::MAX);
             let len = topic.partitions.len();
             if len > COUNTED {

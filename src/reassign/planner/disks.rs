@@ -27,7 +27,7 @@ pub(super) fn disks(problem: &Problem<'_>, assignment: &Assignment) -> Vec<Optio
                 disk,
                 was_on: disk,
                 has_been,
-                is_fixed: problem.is_fixed(partition),
+                is_fixed: problem.is_fixed[partition],
             });
             number += 1;
         }

@@ -22,6 +22,8 @@ const CROWD_WORTH: f64 = 0.3;
 const COUNT_WORTH: f64 = 40.0;
 /// A byte outside of a broker's tolerance.
 const OUT_WORTH: f64 = 6.0;
+/// A byte that a broker has no room for.
+const FULL_WORTH: f64 = 1e3;
 /// By how much a change may make it worse at first; at the end, none may.
 const WORSE: f64 = 2.7;
 /// How much of that when it goes on from the best.
@@ -63,10 +65,7 @@ impl Work<'_> {
     /// Tries changes, again and again, and keeps what is better; at first also what is a little worse, to come to what is better
     /// still (threshold accepting).
     pub(super) fn improve(&mut self) {
-        if self.moved.0 == 0 || self.moved.0 > REPLICAS_MAX || self.tolerance.is_none() {
-            return;
-        }
-        if self.is_near_the_bound() {
+        if !self.has_edges || !self.is_worth_while() {
             return;
         }
         let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
@@ -91,14 +90,20 @@ impl Work<'_> {
         }
     }
 
-    /// Whether there is next to nothing to gain.
-    fn is_near_the_bound(&self) -> bool {
+    /// Whether a rule is not met, or much more is moved than has to be.
+    fn is_worth_while(&self) -> bool {
+        if self.targets().into_iter().any(|it| self.off(it, 0, 0.0) > 1.0) {
+            return true;
+        }
+        if self.moved.0 > REPLICAS_MAX {
+            return false;
+        }
         let Bounds { replicas, bytes, .. } = Bounds::of(self.problem, self.quotas);
         // So many replicas cannot be smaller than the smallest.
         let each = self.partitions.iter().flat_map(|it| std::iter::repeat_n(it.size, usize::from(it.wanted)));
         let smallest: f64 = each.take(usize::try_from(replicas).unwrap_or(usize::MAX)).sum();
         let (replicas, bytes) = (to_f64(replicas) * NEAR, to_f64(bytes).max(smallest) * NEAR);
-        f64::from(self.moved.0) <= replicas && self.moved.1 <= bytes
+        f64::from(self.moved.0) > replicas || self.moved.1 > bytes
     }
 
     /// Tries changes, and leaves the best that it met.
@@ -221,11 +226,10 @@ impl Work<'_> {
         let at = usize::from(broker);
         let (count, quota) = (self.counts[at] + count, self.quotas.counts[at]);
         let count = (count - quota.1 as i64).max(quota.0 as i64 - count).max(0);
-        let (bytes, share) = (self.bytes[at] + bytes, self.quotas.bytes[at]);
-        let out = self.tolerance.map_or(0.0, |tolerance| {
-            (bytes - share * (1.0 + tolerance)).max(share * (1.0 - tolerance) - bytes).max(0.0)
-        });
-        count as f64 * COUNT_WORTH * self.replica_price + out * OUT_WORTH
+        let bytes = self.bytes[at] + bytes;
+        let out = (bytes - self.most[at]).max(self.least[at] - bytes).max(0.0);
+        let full = (bytes - self.limit[at]).max(0.0);
+        count as f64 * COUNT_WORTH * self.replica_price + out * OUT_WORTH + full * FULL_WORTH
     }
 
     /// What is to be as little as can be.

@@ -11,7 +11,9 @@ impl Work<'_> {
         for partition in 0..self.partitions.len() {
             for number in 0..self.old(partition).len() {
                 let broker = self.old(partition)[number];
-                if self.problem.is_target[usize::from(broker)] {
+                let at = usize::from(broker);
+                let stays = self.problem.is_target[at] || self.problem.is_excluded(at);
+                if stays || self.partitions[partition].is_fixed {
                     self.add(partition, broker);
                 }
             }
@@ -32,6 +34,9 @@ impl Work<'_> {
 
     /// A replica that has to go, and whether that is because the partition has too many.
     fn surplus(&self, partition: usize) -> Option<(u16, bool)> {
+        if self.partitions[partition].is_fixed {
+            return None;
+        }
         let list = self.list(partition);
         let wanted = self.partitions[partition].wanted;
         let rack = |broker: u16| self.problem.rack[usize::from(broker)];
@@ -42,8 +47,9 @@ impl Work<'_> {
             return None;
         }
         let above = |it: u16| self.counts[usize::from(it)] - self.quotas.counts[usize::from(it)].1 as i64;
-        let may_go = list.iter().copied().filter(|it| most <= 1 || crowd(*it) == most);
-        Some((may_go.max_by_key(|it| (above(*it), Reverse(*it)))?, is_over))
+        let is_target = |it: u16| self.problem.is_target[usize::from(it)];
+        let may_go = list.iter().copied().filter(|it| (most <= 1 || crowd(*it) == most) && (is_over || is_target(*it)));
+        Some((may_go.max_by_key(|it| (is_target(*it), above(*it), Reverse(*it)))?, is_over))
     }
 
     /// What was cut could have been another replica: levels counts by that, which costs nothing.

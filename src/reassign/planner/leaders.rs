@@ -7,18 +7,22 @@ impl Work<'_> {
     /// Chooses preferred leaders, as level as can be, changing as few as can be.
     pub(super) fn lead(&mut self) {
         let brokers = self.counts.len();
-        let targets = self.targets().len().max(1);
-        let (low, high) = ((self.partitions.len() / targets) as i64, self.partitions.len().div_ceil(targets) as i64);
         let mut counts = vec![0i64; brokers];
         let mut leaders = Leaders { led: vec![Vec::new(); brokers] };
         let mut list = Vec::new();
         for partition in 0..self.partitions.len() {
             self.keep_order(partition, &mut list);
-            if let Some(first) = self.list(partition).first() {
-                counts[usize::from(*first)] += 1;
-                leaders.led[usize::from(*first)].push(index_u32(partition));
+            if let Some(first) = self.list(partition).first().map(|it| usize::from(*it)) {
+                counts[first] += 1;
+                if !self.partitions[partition].is_fixed {
+                    leaders.led[first].push(index_u32(partition));
+                }
             }
         }
+        let targets = self.targets();
+        let led: i64 = targets.iter().map(|it| counts[usize::from(*it)]).sum();
+        let of_each = led / (targets.len().max(1) as i64);
+        let (low, high) = (of_each, of_each + i64::from(of_each * targets.len() as i64 != led));
         let quotas = counts.iter().zip(&self.problem.is_target);
         let quotas = quotas.map(|(count, is_target)| if *is_target { (low, high) } else { (*count, *count) }).collect();
         Numbers { counts, quotas }.level(self, &mut leaders);
@@ -48,7 +52,8 @@ impl Choices for Leaders {
 
     fn instead(&self, work: &Work<'_>, partition: usize, from: u16, number: usize) -> Option<u16> {
         let (first, others) = work.list(partition).split_first()?;
-        if *first == from { others.get(number).copied() } else { None }
+        let mut others = others.iter().copied().filter(|it| work.problem.is_target[usize::from(*it)]);
+        if *first == from { others.nth(number) } else { None }
     }
 
     fn change(&mut self, work: &mut Work<'_>, partition: usize, _from: u16, to: u16) {

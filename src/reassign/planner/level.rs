@@ -47,12 +47,18 @@ impl Order {
 }
 
 impl Work<'_> {
-    /// The partition on `a` that may go to `b` whose size is nearest to `size`; those that were moved anyway first.
-    pub(super) fn candidate(&self, a: u16, b: u16, size: f64) -> Option<usize> {
+    /// The partition on `a` of at most `size_max` that may go to `b` and whose size is nearest to `size`; those that were moved
+    /// anyway first.
+    pub(super) fn candidate(&self, a: u16, b: u16, size: f64, size_max: f64) -> Option<usize> {
         if !self.may_ever(a, b) {
             return None;
         }
         let list = &self.here[usize::from(a)];
+        let list = if size_max.is_finite() {
+            &list[..list.partition_point(|it| self.size(*it as usize) <= size_max)]
+        } else {
+            list
+        };
         let middle = list.partition_point(|it| self.size(*it as usize) < size);
         let mean = size.max(self.replica_price);
         // What none can be better than, beside its distance.
@@ -95,14 +101,18 @@ impl Work<'_> {
                 (false, false) => -FRESH_WORTH,
                 (false, true) => BACK_COST,
             };
-            if best.is_some_and(|(best, _)| cost - relief >= best) {
+            let is_behind = |cost: f64| best.is_some_and(|(best, _)| cost >= best);
+            if is_behind(cost - relief) {
+                continue;
+            }
+            if relief > 0.0 && self.topic_room(partition, a) < 0 {
+                cost -= TOPIC_WORTH;
+            }
+            if is_behind(cost) {
                 continue;
             }
             if self.topic_room(partition, b) <= 0 {
                 cost += TOPIC_WORTH;
-            }
-            if relief > 0.0 && self.topic_room(partition, a) < 0 {
-                cost -= TOPIC_WORTH;
             }
             if best.is_none_or(|(best, _)| cost < best) {
                 best = Some((cost, partition));
@@ -179,7 +189,8 @@ impl Work<'_> {
         if a == b || !self.may_ever(a, b) || stuck.contains(&(a, b)) {
             return None;
         }
-        let found = self.candidate(a, b, self.wanted_size(a, b));
+        let room = self.limit[usize::from(b)] - self.bytes[usize::from(b)];
+        let found = self.candidate(a, b, self.wanted_size(a, b), room);
         if found.is_none() {
             stuck.insert((a, b));
         }

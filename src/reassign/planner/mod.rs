@@ -19,28 +19,34 @@ mod keep;
 mod leaders;
 mod level;
 mod place;
+mod shortfall;
 mod tolerance;
 mod topics;
 
 use super::cluster::{Assignment, BrokerIndex, Problem};
 use super::quota::{Quotas, to_f64};
 use crowd::Crowd;
+pub use shortfall::{Cause, Shortfall};
 
 /// Where replicas are to be.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// The brokers of every partition.
     pub assignment: Assignment,
     /// The disk of each replica of the assignment, by its place among the broker's; `None` is left to the broker. Empty where
     /// all are.
     pub disks: Vec<Option<u16>>,
+    /// What it does not come to, and which rule forbids it.
+    pub shortfalls: Vec<Shortfall>,
 }
 
 /// A plan that keeps the rules and is level, or as level as was found.
 pub fn plan(problem: &Problem<'_>, quotas: &Quotas) -> Plan {
     let assignment = assignment(problem, quotas);
     let disks = disks::disks(problem, &assignment);
-    Plan { assignment, disks }
+    let mut plan = Plan { assignment, disks, shortfalls: Vec::new() };
+    plan.shortfalls = shortfall::shortfalls(problem, quotas, &plan);
+    plan
 }
 
 /// Brokers for all partitions.
@@ -70,15 +76,21 @@ struct Work<'p> {
     places: Vec<u16>,
     counts: Vec<i64>,
     bytes: Vec<f64>,
-    /// Partitions that have a replica on each broker, ascending.
+    /// Partitions that have a replica on each broker and may leave it, ascending.
     here: Vec<Vec<u32>>,
     /// Replicas on each broker that were not there.
     fresh: Vec<u32>,
     crowd: Crowd,
     /// Replicas that are made anew, and their bytes.
     moved: (u32, f64),
-    /// How far bytes may be from the fair share; a little less than the rule allows, as the last bytes may find no partition.
-    tolerance: Option<f64>,
+    /// Fewest bytes each broker should have.
+    least: Vec<f64>,
+    /// Most bytes it should have.
+    most: Vec<f64>,
+    /// Most bytes it may have.
+    limit: Vec<f64>,
+    /// Whether anything is asked of bytes.
+    has_edges: bool,
     /// Mean size of a partition: what one more moved replica is worth beside its bytes.
     replica_price: f64,
     /// Whether no replica can go to another rack, because every rack has the most it may have of each partition.
@@ -106,6 +118,7 @@ struct Partition {
     /// How many it was on.
     old: u16,
     wanted: u16,
+    is_fixed: bool,
 }
 
 impl<'p> Work<'p> {
@@ -128,8 +141,16 @@ impl<'p> Work<'p> {
             places.extend(old.iter().map(|it| it.0));
             let size = to_f64(cluster.sizes[number as usize]);
             let (topic, room, old) = (topic_of[number as usize], index_u16(room), index_u16(old.len()));
-            partitions.push(Partition { size, number, topic, start, len: 0, room, old, wanted });
+            let is_fixed = problem.is_fixed[number as usize];
+            partitions.push(Partition { size, number, topic, start, len: 0, room, old, wanted, is_fixed });
         }
+        // A little less than the rule allows, as the last bytes may find no partition.
+        let tolerance = problem.rules.bytes_tolerance.map(|it| it * 0.9995);
+        let limit: Vec<f64> = (0..brokers).map(|it| problem.limit(it)).collect();
+        let most = |(share, limit): (&f64, &f64)| tolerance.map_or(*limit, |it| limit.min(share * (1.0 + it)));
+        let most: Vec<f64> = quotas.bytes.iter().zip(&limit).map(most).collect();
+        let least = |(share, most): (&f64, &f64)| tolerance.map_or(0.0, |it| most.min(share * (1.0 - it)));
+        let least = quotas.bytes.iter().zip(&most).map(least).collect();
         let total: f64 = partitions.iter().map(|it| it.size).sum();
         Work {
             problem,
@@ -143,11 +164,14 @@ impl<'p> Work<'p> {
             here: vec![Vec::new(); brokers],
             fresh: vec![0; brokers],
             moved: (0, 0.0),
-            tolerance: problem.rules.bytes_tolerance.map(|it| it * 0.9995),
+            has_edges: tolerance.is_some() || limit.iter().any(|it| it.is_finite()),
+            least,
+            most,
+            limit,
             has_full_racks: problem.has_racks() && problem.wanted.iter().all(|it| it % problem.racks == 0),
             has_cuts: cluster.current.iter().zip(&problem.wanted).any(|(old, wanted)| old.len() > usize::from(*wanted)),
             // The more there are, the nearer is one that suits.
-            looks: (20_000_000 / cluster.partitions().max(1)).clamp(64, 400),
+            looks: (20_000_000 / cluster.partitions().max(1)).clamp(48, 400),
             journal: None,
         }
     }
@@ -190,6 +214,9 @@ impl<'p> Work<'p> {
             self.fresh[at] += 1;
             self.moved.0 += 1;
             self.moved.1 += size;
+        }
+        if self.partitions[partition].is_fixed {
+            return;
         }
         let number = index_u32(partition);
         let here = &mut self.here[at];
@@ -259,6 +286,11 @@ impl<'p> Work<'p> {
         racks.dedup();
         let left = usize::from(wanted).saturating_sub(list.len() + 1 - usize::from(without.is_some()));
         racks.len() + left >= usize::from(wanted.min(self.problem.racks))
+    }
+
+    /// Whether there is room on a broker for one more replica.
+    fn has_room(&self, partition: usize, broker: u16) -> bool {
+        self.bytes[usize::from(broker)] + self.size(partition) <= self.limit[usize::from(broker)]
     }
 
     /// Whether any replica may go from the one broker to the other, as far as racks tell.

@@ -37,7 +37,8 @@ impl Work<'_> {
         }
     }
 
-    /// Where in the order the first is that may have a replica; among those of a class one that has room for the topic.
+    /// Where in the order the first is that may have a replica and has the bytes for it; among those of a class one that has room
+    /// for the topic. Where nobody has the bytes, who lacks least: others may make room later.
     fn place_in(&self, order: &[u16], partition: usize) -> Option<usize> {
         let class = |broker: u16| {
             let (count, (low, high)) = (self.counts[usize::from(broker)], self.quotas.counts[usize::from(broker)]);
@@ -50,13 +51,17 @@ impl Work<'_> {
             {
                 return Some(place);
             }
-            if self.may(partition, broker, None) {
+            if self.has_room(partition, broker) && self.may(partition, broker, None) {
                 if self.topic_room(partition, broker) > 0 {
                     return Some(place);
                 }
                 crowded = crowded.or(Some((place, class(broker))));
             }
         }
-        crowded.map(|(place, _)| place)
+        let room = |broker: u16| self.limit[usize::from(broker)] - self.bytes[usize::from(broker)];
+        let free = || order.iter().enumerate().filter(|(_, it)| self.may(partition, **it, None));
+        crowded.map(|(place, _)| place).or_else(|| {
+            free().max_by(|(_, a), (_, b)| room(**a).total_cmp(&room(**b)).then(b.cmp(a))).map(|(place, _)| place)
+        })
     }
 }

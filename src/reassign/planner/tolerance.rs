@@ -6,15 +6,18 @@ use super::Work;
 const PARTNERS: usize = 24;
 
 impl Work<'_> {
-    /// Brings the bytes of every broker into the tolerance.
+    /// Brings the bytes of every broker into the tolerance, and within what it has room for.
     pub(super) fn within_tolerance(&mut self) {
-        let Some(tolerance) = self.tolerance else { return };
+        if !self.has_edges {
+            return;
+        }
         let targets = self.targets();
         for _ in 0..4000.max(10 * targets.len()) {
-            let share = |it: u16| self.quotas.bytes[usize::from(it)].max(1.0);
+            let most = |it: u16| self.most[usize::from(it)];
+            let least = |it: u16| self.least[usize::from(it)];
             let bytes = |it: u16| self.bytes[usize::from(it)];
-            let over = |it: u16| bytes(it) - share(it) * (1.0 + tolerance);
-            let under = |it: u16| share(it) * (1.0 - tolerance) - bytes(it);
+            let over = |it: u16| bytes(it) - most(it);
+            let under = |it: u16| least(it) - bytes(it);
             let off = |it: u16| over(it).max(under(it));
             let Some(worst) = targets.iter().copied().max_by(|x, y| off(*x).total_cmp(&off(*y))) else { return };
             let need = off(worst);
@@ -27,6 +30,7 @@ impl Work<'_> {
             let mut others: Vec<u16> =
                 targets.iter().copied().filter(|it| *it != worst && self.may_ever(*it, worst)).collect();
             if others.len() > PARTNERS {
+                let share = |it: u16| self.quotas.bytes[usize::from(it)].max(1.0);
                 let filled = |it: u16| if is_over { bytes(it) / share(it) } else { -bytes(it) / share(it) };
                 others.sort_by(|x, y| filled(*x).total_cmp(&filled(*y)));
                 others.truncate(PARTNERS);
@@ -34,17 +38,13 @@ impl Work<'_> {
             for other in others {
                 let (a, b) = if is_over { (worst, other) } else { (other, worst) };
                 // What goes may not put the other side out.
-                let room = if is_over {
-                    share(b) * (1.0 + tolerance) - bytes(b)
-                } else {
-                    bytes(a) - share(a) * (1.0 - tolerance)
-                };
+                let room = if is_over { most(b) - bytes(b) } else { bytes(a) - least(a) };
                 if room <= 0.0 {
                     continue;
                 }
                 let out = |it: u16, more: f64| {
                     let bytes = bytes(it) + more;
-                    (bytes - share(it) * (1.0 + tolerance)).max(share(it) * (1.0 - tolerance) - bytes).max(0.0)
+                    (bytes - most(it)).max(least(it) - bytes).max(0.0)
                 };
                 let before = out(a, 0.0) + out(b, 0.0);
                 // What both sides ask for, if they can have it; else what this one does.
@@ -78,7 +78,7 @@ impl Work<'_> {
         let (ca, cb) = (usize::from(a), usize::from(b));
         if self.counts[ca] > self.quotas.counts[ca].0 as i64
             && self.counts[cb] < self.quotas.counts[cb].1 as i64
-            && let Some(partition) = self.candidate(a, b, delta)
+            && let Some(partition) = self.candidate(a, b, delta, f64::INFINITY)
         {
             steps.push(self.step(vec![(partition, a, b)]));
         }
@@ -89,7 +89,7 @@ impl Work<'_> {
         small.sort_by_key(|it| (self.topic_room(*it, a) <= 0, self.topic_room(*it, b) >= 0));
         small.truncate(6);
         for back in small {
-            if let Some(partition) = self.candidate(a, b, delta + self.size(back))
+            if let Some(partition) = self.candidate(a, b, delta + self.size(back), f64::INFINITY)
                 && partition != back
             {
                 steps.push(self.step(vec![(partition, a, b), (back, b, a)]));

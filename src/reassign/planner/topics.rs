@@ -43,9 +43,9 @@ impl Work<'_> {
 
     /// Whether a broker is within the tolerance with so many bytes more.
     fn fits(&self, broker: u16, more: f64) -> bool {
-        let Some(tolerance) = self.tolerance else { return true };
-        let (bytes, share) = (self.bytes[usize::from(broker)] + more, self.quotas.bytes[usize::from(broker)]);
-        bytes <= share * (1.0 + tolerance) && bytes >= share * (1.0 - tolerance)
+        let at = usize::from(broker);
+        let bytes = self.bytes[at] + more;
+        !self.has_edges || (self.least[at]..=self.most[at]).contains(&bytes)
     }
 
     /// A partition of another topic that could have come to `a` instead of `p`, and from where.
