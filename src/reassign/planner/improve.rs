@@ -8,7 +8,9 @@ use crate::reassign::quota::to_f64;
 const RUNS: u32 = 24;
 /// How many changes are tried each time.
 const TRIES: u32 = 300_000;
-/// Most moved replicas of which better ones are looked for: among more there is little to gain.
+/// How many for each partition and broker, where these are few.
+const TRIES_EACH: u32 = 200;
+/// Most moved replicas of which better ones are looked for: among more there is little to gain, unless a rule is not met.
 const REPLICAS_MAX: u32 = 2_000;
 /// How near to the fewest replicas and bytes is near enough.
 const NEAR: f64 = 1.02;
@@ -23,7 +25,7 @@ const COUNT_WORTH: f64 = 40.0;
 /// A byte outside of a broker's tolerance.
 const OUT_WORTH: f64 = 6.0;
 /// A byte that a broker has no room for.
-const FULL_WORTH: f64 = 1e3;
+const FULL_WORTH: f64 = 1e5;
 /// By how much a change may make it worse at first; at the end, none may.
 const WORSE: f64 = 2.7;
 /// How much of that when it goes on from the best.
@@ -70,7 +72,8 @@ impl Work<'_> {
         }
         let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
         let (mut best, mut best_way) = (self.cost(), Vec::new());
-        for number in 0..RUNS {
+        let runs = if self.moved.0 > REPLICAS_MAX { 2 } else { RUNS };
+        for number in 0..runs {
             self.journal = Some(Vec::new());
             // Every other time from the best there is, more carefully.
             let is_anew = number % 2 == 0;
@@ -111,10 +114,16 @@ impl Work<'_> {
         let targets = self.targets();
         let mut moves = self.moves();
         let (mut now, mut best, mut best_at) = (0.0, 0.0, self.journal.as_ref().map_or(0, Vec::len));
-        for number in 0..TRIES {
+        // Few partitions on few brokers need few tries.
+        let ways = self.partitions.len().saturating_mul(targets.len());
+        let tries = u32::try_from(ways).unwrap_or(u32::MAX).saturating_mul(TRIES_EACH).min(TRIES);
+        let is_full = |it: &u16| self.bytes[usize::from(*it)] > self.limit[usize::from(*it)];
+        // To find room somebody else may have to be without for a while.
+        let worse_by_size = if targets.iter().any(is_full) { FULL_WORTH } else { WORSE_BY_SIZE };
+        for number in 0..tries {
             let Some(change) = self.pick(&targets, &moves, chance) else { continue };
-            let left = heat * (1.0 - f64::from(number) / f64::from(TRIES));
-            let worse = WORSE * self.replica_price + WORSE_BY_SIZE * self.size(change.there);
+            let left = heat * (1.0 - f64::from(number) / f64::from(tries));
+            let worse = WORSE * self.replica_price + worse_by_size * self.size(change.there);
             let more = self.more(&change);
             if more >= worse * left * left * left * chance.part() {
                 continue;

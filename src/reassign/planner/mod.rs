@@ -20,6 +20,8 @@ mod leaders;
 mod level;
 mod place;
 mod shortfall;
+#[cfg(test)]
+mod tests;
 mod tolerance;
 mod topics;
 
