@@ -81,6 +81,7 @@ pub const fn state(state: BrokerState) -> &'static str {
         BrokerState::Keep => "keep",
         BrokerState::New => "new",
         BrokerState::Drain => "drain",
+        BrokerState::Dead => "dead",
     }
 }
 
