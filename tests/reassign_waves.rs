@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use logdir::reassign::changes::{Change, Layout, Place, settled};
 use logdir::reassign::cluster::{Assignment, Broker, BrokerIndex, BrokerState, Cluster, Disk, Topic};
+use logdir::reassign::inventory::Inventory;
 use logdir::reassign::waves::{Limits, Wave, waves};
 use proptest::prelude::*;
 
@@ -199,7 +200,10 @@ fn two_full_disks_cannot_exchange_and_the_error_says_what_is_lacking() {
     after.push(&[BrokerIndex(0)]);
     let changes = Change::all(&cluster, Layout { assignment: &after, disks: &[] });
     let no_room = waves(&cluster, &changes, &Limits::default()).unwrap_err();
-    assert_eq!((no_room.stuck, no_room.told(&cluster).as_str()), (2, "/d2 of broker 2 lacks 60 bytes for t-0"));
+    assert_eq!(
+        (no_room.stuck, no_room.told(&Inventory::of(cluster.clone())).as_str()),
+        (2, "/d2 of broker 2 lacks 60 bytes for t-0")
+    );
 }
 
 /// A hundred thousand partitions of which a third move, as brokers join that have room for them.

@@ -1,6 +1,6 @@
 //! What a plan changes: which replicas are made anew, where, and which are given up.
 
-use super::cluster::{Assignment, BrokerIndex, Cluster};
+use super::cluster::{Assignment, BrokerIndex, BrokerState, Cluster};
 use super::plan_json::{ANY_LOG_DIR, PlannedPartition};
 
 /// A broker, and one of its log directories where that is known.
@@ -62,7 +62,7 @@ pub struct Change {
     pub gains: Vec<Place>,
     /// What is given up once they are made.
     pub leaves: Vec<Place>,
-    /// The broker that is copied from: the preferred leader of now; `None` where there is no replica.
+    /// The broker that is copied from: the first of now that lives; `None` where there is none.
     pub source: Option<BrokerIndex>,
 }
 
@@ -88,7 +88,8 @@ impl Change {
             let (gains, leaves): (Vec<Place>, Vec<Place>) = (gains.copied().collect(), leaves.copied().collect());
             let is_reordered = !old.iter().map(|it| it.broker).eq(new.iter().map(|it| it.broker));
             if is_reordered || !gains.is_empty() {
-                let source = old.first().map(|place| place.broker);
+                let lives = |place: &&Place| cluster.brokers[place.broker.at()].state != BrokerState::Dead;
+                let source = old.iter().find(lives).map(|place| place.broker);
                 changes.push(Change { partition, bytes: cluster.sizes[partition], gains, leaves, source });
             }
         }
@@ -100,20 +101,16 @@ impl Change {
         self.leaves.iter().any(|leave| leave.broker == gain.broker)
     }
 
-    /// The partition as `layout` has it, for the tool: log directories are named where `pinned` says that it matters.
-    pub fn planned(&self, cluster: &Cluster, layout: Layout<'_>, number: i32, pinned: &[Place]) -> PlannedPartition {
+    /// The partition as `layout` has it, for the tool: the log directories of `named` are named, others left to the broker.
+    pub fn planned(&self, cluster: &Cluster, layout: Layout<'_>, number: i32, named: &[Place]) -> PlannedPartition {
         let places: Vec<Place> = layout.places(cluster, self.partition).collect();
         let path = |place: &Place| {
             let disks = &cluster.brokers.get(place.broker.at())?.disks;
             Some(disks.get(usize::from(place.disk?))?.path.clone())
         };
-        // Of a broker with one disk nothing has to be said.
-        let is_pinned = |place: &Place| {
-            let disks = cluster.brokers.get(place.broker.at()).map_or(0, |broker| broker.disks.len());
-            disks > 1 && pinned.contains(place)
+        let log_dir = |place: &Place| {
+            Some(place).filter(|it| named.contains(it)).and_then(path).unwrap_or(ANY_LOG_DIR.to_owned())
         };
-        let log_dir =
-            |place: &Place| Some(place).filter(|it| is_pinned(it)).and_then(path).unwrap_or(ANY_LOG_DIR.to_owned());
         PlannedPartition {
             topic: cluster.name(self.partition).0.to_owned(),
             partition: number,
@@ -125,7 +122,7 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cluster::{Broker, BrokerState, Disk, Topic};
+    use super::super::cluster::{Broker, Disk, Topic};
     use super::*;
 
     fn cluster() -> Cluster {

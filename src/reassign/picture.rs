@@ -113,7 +113,7 @@ impl Drawing<'_> {
         let state = match broker.state {
             BrokerState::Keep => "",
             BrokerState::New => " (new)",
-            _ => " (leaves)",
+            BrokerState::Drain | BrokerState::Dead => " (leaves)",
         };
         let before = self.value(&row.before);
         let title = format!(
@@ -141,7 +141,8 @@ impl Drawing<'_> {
             group = group.add(Group::new().add(Title::new(self.disk(disk, of_disk))).add(part));
             left += width;
         }
-        group = group.add(bar(left, top + thin, to_f64(rest) * scale, thick).set("class", "free"));
+        let part = bar(left, top + thin, to_f64(rest) * scale, thick);
+        group = group.add(if disks.is_empty() { part.set("fill", DISKS[0]) } else { part.set("class", "free") });
         if let Some(fair) = row.fair_bytes.filter(|fair| self.of_bytes && *fair > 0.0) {
             let x = LEFT + fair * scale;
             let mark = Line::new().set("class", "fair").set("x1", x).set("x2", x);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
 use super::changes::Layout;
-use super::cluster::{BrokerState, Problem};
+use super::cluster::Problem;
 use super::measure::{Moves, breach};
 use super::quota::{Quotas, to_f64};
 
@@ -56,8 +56,6 @@ pub struct Report {
     pub leaders_max: u64,
     /// Partitions whose replicas break a rule, before and after.
     pub breaches: (usize, usize),
-    /// One of those after, in words.
-    pub breach: Option<String>,
     /// Replicas above or below the level counts after.
     pub count_excess: u64,
 }
@@ -71,12 +69,11 @@ impl Report {
             brokers: vec![Row::default(); brokers],
             racks: BTreeMap::new(),
             disks: cluster.brokers.iter().map(|broker| vec![Row::default(); broker.disks.len()]).collect(),
-            moves: Moves::to(problem, after.assignment),
+            moves: Moves::to_disks(problem, after.assignment, after.disks),
             bounds: Bounds::of(problem, quotas),
             mean_bytes: 0,
             leaders_max: quotas.leaders,
             breaches: (0, 0),
-            breach: None,
             count_excess: 0,
         };
         report.add(problem, Layout::current(cluster), |row| &mut row.before);
@@ -92,19 +89,18 @@ impl Report {
             total = total.saturating_add(row.after.bytes);
         }
         report.count_excess = over.max(under);
+        if problem.rules.only_disks {
+            // Whoever leaves replica lists as they are is held to nothing else.
+            (report.bounds.replicas, report.bounds.bytes, report.count_excess) = (0, 0, 0);
+        }
         let targets = problem.is_target.iter().filter(|it| **it).count().max(1) as u64;
         report.mean_bytes = total.div_ceil(targets);
         report.sum_racks(problem);
         report.share_disks(problem);
         let broken = |layout: Layout<'_>| {
-            let all = (0..layout.assignment.len()).filter_map(|it| breach(problem, it, layout.assignment.of(it)));
-            let mut all = all.peekable();
-            let first = all.peek().cloned();
-            (all.count(), first)
+            (0..layout.assignment.len()).filter(|it| breach(problem, *it, layout.assignment.of(*it)).is_some()).count()
         };
-        let (before, _) = broken(Layout::current(cluster));
-        let (after, first) = broken(after);
-        (report.breaches, report.breach) = ((before, after), first);
+        report.breaches = (broken(Layout::current(cluster)), broken(after));
         report
     }
 
@@ -147,7 +143,7 @@ impl Report {
         for ((broker, rows), row) in problem.cluster.brokers.iter().zip(&mut self.disks).zip(&self.brokers) {
             let capacity: Option<u64> =
                 broker.disks.iter().map(|disk| disk.capacity).try_fold(0u64, |sum, it| sum.checked_add(it?));
-            let Some(capacity) = capacity.filter(|it| *it > 0 && broker.state != BrokerState::Drain) else { continue };
+            let Some(capacity) = capacity.filter(|it| *it > 0 && !broker.state.is_emptied()) else { continue };
             for (disk, of_disk) in broker.disks.iter().zip(rows) {
                 let part = to_f64(disk.capacity.unwrap_or(0)) / to_f64(capacity);
                 of_disk.fair_bytes = Some(to_f64(row.after.bytes) * part);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::changes::{Change, Layout, Place};
 use super::cluster::{BrokerIndex, Cluster};
+use super::inventory::Inventory;
 use super::quota::to_f64;
 
 /// So many changes that a wave has no place for are looked past for smaller ones behind them.
@@ -63,9 +64,9 @@ pub struct NoRoom {
 
 impl NoRoom {
     /// In words.
-    pub fn told(&self, cluster: &Cluster) -> String {
-        let (topic, number) = cluster.name(self.partition);
-        let broker = cluster.brokers.get(self.place.broker.at());
+    pub fn told(&self, inventory: &Inventory) -> String {
+        let (topic, number) = inventory.name(self.partition);
+        let broker = inventory.cluster.brokers.get(self.place.broker.at());
         let disk = broker.zip(self.place.disk).and_then(|(broker, disk)| broker.disks.get(usize::from(disk)));
         let id = broker.map_or(-1, |broker| broker.id);
         let place = disk.map_or_else(|| format!("broker {id}"), |disk| format!("{} of broker {id}", disk.path));

@@ -37,7 +37,7 @@ const DISKS: &[Column] = &[
     Column::left("", 0),
 ];
 
-/// Characters of a bar that stand for what is fair, or for a full disk.
+/// Characters of a bar that stand for what is fair.
 const BAR: f64 = 12.0;
 /// Most characters of a bar.
 const BAR_MAX: f64 = 24.0;
@@ -111,7 +111,7 @@ fn disks(cluster: &Cluster, report: &Report, sizes: SizeStyle, listing: &mut Lis
                 step(&row.before.replicas, &row.after.replicas),
                 step(&sizes.text(row.before.bytes), &sizes.text(row.after.bytes)),
                 step(&percent(before), &percent(after)),
-                after.map(bar).unwrap_or_default(),
+                row.share().map(bar).unwrap_or_default(),
             ] {
                 listing.text(text.as_bytes(), out);
             }
@@ -149,7 +149,14 @@ const SUMMARY: &[Column] =
     &[Column::left("", 14), Column::right("BEFORE", 10), Column::right("AFTER", 10), Column::right("BOUND", 10)];
 
 /// Says what the plan comes to.
-pub fn sum_up(cluster: &Cluster, report: &Report, waves: Option<&[Wave]>, throttle: Option<u64>, ui: &mut Ui) {
+pub fn sum_up(
+    cluster: &Cluster,
+    report: &Report,
+    changed: usize,
+    waves: Option<&[Wave]>,
+    throttle: Option<u64>,
+    ui: &mut Ui,
+) {
     let sizes = ui.size_style();
     let most = |of: &dyn Fn(&Row) -> u64| report.brokers.iter().map(of).max().unwrap_or(0);
     let size = |bytes: u64| sizes.text(bytes);
@@ -171,6 +178,9 @@ pub fn sum_up(cluster: &Cluster, report: &Report, waves: Option<&[Wave]>, thrott
     let nothing = || "-".to_owned();
     rows.push(["moved replicas".to_owned(), nothing(), moves.replicas.to_string(), report.bounds.replicas.to_string()]);
     rows.push(["moved bytes".to_owned(), nothing(), size(moves.bytes), size(report.bounds.bytes)]);
+    if moves.disk_replicas > 0 || report.bounds.disk_bytes > 0 {
+        rows.push(["disk to disk".to_owned(), nothing(), size(moves.disk_bytes), size(report.bounds.disk_bytes)]);
+    }
     let (before, after) = (most(&|it| it.before.leaders), most(&|it| it.after.leaders));
     rows.push(["leaders max".to_owned(), before.to_string(), after.to_string(), report.leaders_max.to_string()]);
     let (before, after) = report.breaches;
@@ -189,7 +199,7 @@ pub fn sum_up(cluster: &Cluster, report: &Report, waves: Option<&[Wave]>, thrott
         "{} times the replicas and {} times the bytes that any plan must move; {} partitions change, {} change their preferred leader",
         times(replicas),
         times(bytes),
-        moves.partitions,
+        changed,
         moves.leaders
     ));
     let Some(waves) = waves else { return };

@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::cli::Outcome;
 use crate::cli::consume::select::storage_problem;
 use crate::cli::ui::Problem;
-use crate::reassign::changes::{Change, Layout};
+use crate::reassign::changes::{Change, Layout, Place};
+use crate::reassign::cluster::Cluster;
 use crate::reassign::inventory::Inventory;
 use crate::reassign::plan_json::{PlannedPartition, write_plan};
 use crate::reassign::waves::Wave;
@@ -24,6 +25,12 @@ pub fn way_back(inventory: &Inventory, changes: &[Change]) -> Vec<PlannedPartiti
     let one =
         |change: &Change| change.planned(&inventory.cluster, now, inventory.name(change.partition).1, &change.leaves);
     sorted(changes.iter().map(one).collect())
+}
+
+/// Places whose log directory the tool has to be told: a broker with one has no choice.
+pub fn to_name(cluster: &Cluster, places: &[Place]) -> Vec<Place> {
+    let has_choice = |place: &&Place| cluster.brokers.get(place.broker.at()).is_some_and(|it| it.disks.len() > 1);
+    places.iter().filter(has_choice).copied().collect()
 }
 
 /// As Kafka prints them: by topic, then by number.
@@ -47,7 +54,7 @@ pub fn write(
         if name.to_str().is_some_and(|name| name.starts_with("wave-") && name.ends_with(".json")) {
             // Of another plan: a wave too many would be executed with the new ones.
             return Err(Problem::new("exists", "there are waves of another plan")
-                .path(dir.join(name))
+                .path(dir)
                 .outcome(Outcome::Refused)
                 .hint("name an empty directory")
                 .into());

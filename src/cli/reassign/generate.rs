@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::problem::{self, RuleArgs};
+use super::problem::RuleArgs;
 use super::rows::Rows;
 use super::sources::{self, Source};
 use super::{compare, files};
@@ -72,12 +72,12 @@ impl GenerateArgs {
         self.cluster.is_none() || !global.dir.is_empty() || global.properties.is_some()
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, headroom: f64) -> Limits {
         Limits {
             bytes: self.waves.wave_bytes,
             partitions: self.waves.wave_partitions,
             per_broker: self.waves.wave_per_broker,
-            headroom: 0.0,
+            headroom,
         }
     }
 }
@@ -96,7 +96,7 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
     let cluster = &inventory.cluster;
     let problem = Problem::new(cluster, &rules);
     let quotas = Quotas::of(&problem);
-    let planned = problem::solve(&problem, &quotas)?;
+    let planned = args.rules.solve(&problem, &quotas)?;
     let after = planned.layout();
     let changes = Change::all(cluster, after);
     let mut report = Report::of(&problem, &quotas, after);
@@ -105,8 +105,7 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
     let known = |key: &str| known(key).ceil() as u64;
     report.bounds.replicas = report.bounds.replicas.max(known("replicas_count_rack"));
     report.bounds.bytes = report.bounds.bytes.max(known("bytes_count_and_tolerance"));
-    let ordered = waves(cluster, &changes, &args.limits());
-    let shortfalls = shortfalls(&report);
+    let ordered = waves(cluster, &changes, &args.limits(rules.headroom.unwrap_or(0.0)));
 
     match global.output() {
         Some(OutputFormat::Json) => Rows {
@@ -116,10 +115,10 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
             waves: ordered.as_deref().ok(),
             throttle: args.waves.throttle,
             report: &report,
-            shortfalls: &shortfalls,
+            shortfalls: &planned.shortfalls,
         }
         .print(ui)?,
-        Some(OutputFormat::Kafka) => kafka(&inventory, after, ui),
+        Some(OutputFormat::Kafka) => kafka(&inventory, after, &problem, ui),
         _ => {
             let plan = files::planned(&inventory, after, &changes.iter().collect::<Vec<_>>());
             line(&write_plan(&plan), ui);
@@ -134,20 +133,29 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
         let drawn = picture::draw(cluster, &report, &|bytes| sizes.text(bytes));
         replace_atomic(file, drawn.as_bytes()).map_err(|error| storage_problem(&error))?;
     }
-    compare::say(cluster, &report, ui);
-    if changes.is_empty() {
-        ui.note("nothing to do: the plan is empty");
+    let names_dirs =
+        changes.iter().any(|it| files::to_name(cluster, &it.gains).iter().any(|place| place.disk.is_some()));
+    if names_dirs && args.reads_dirs(global) {
+        ui.note("log_dirs in the plan are the paths that directories have here: brokers have to know them by the same");
     }
-    compare::sum_up(cluster, &report, ordered.as_deref().ok(), args.waves.throttle, ui);
-    for shortfall in shortfalls {
+    // As JSON it is on stdout.
+    if global.output() != Some(OutputFormat::Json) {
+        compare::say(cluster, &report, ui);
+        if changes.is_empty() {
+            ui.note("nothing to do: the plan is empty");
+        }
+        compare::sum_up(cluster, &report, changes.len(), ordered.as_deref().ok(), args.waves.throttle, ui);
+    }
+    for shortfall in &planned.shortfalls {
         outcome |= Outcome::Findings;
-        ui.warning(Said::new("no_plan", shortfall));
+        ui.warning(Said::new("no_plan", shortfall.clone()));
     }
     if let Err(no_room) = &ordered {
         outcome |= Outcome::Findings;
-        let text = format!("there is no room for {} changes in any order: {}", no_room.stuck, no_room.told(cluster));
+        let text = format!("there is no room for {} changes in any order: {}", no_room.stuck, no_room.told(&inventory));
         ui.error(
-            Said::new("disk_full", text).hint("make room there, or leave --headroom smaller; the plan has no waves"),
+            Said::new("disk_full", text)
+                .hint("make room there, or leave less with --headroom; nothing is written to --out-dir"),
         );
     }
     Ok(outcome)
@@ -178,34 +186,23 @@ fn say_unknown(inventory: &Inventory, has_file: bool, ui: &mut Ui) {
     }
 }
 
-/// What the plan does not come to, in words.
-fn shortfalls(report: &Report) -> Vec<String> {
-    let mut said = Vec::new();
-    if let Some(breach) = &report.breach {
-        said.push(format!("{} partitions break a rule: {breach}", report.breaches.1));
-    }
-    if report.count_excess > 0 {
-        said.push(format!(
-            "replicas are not level: {} are on brokers that have more than the others",
-            report.count_excess
-        ));
-    }
-    said
-}
-
 /// The text of `kafka-reassign-partitions.sh --generate` (`ReassignPartitionsCommand.generateAssignment`).
-fn kafka(inventory: &Inventory, after: Layout<'_>, ui: &mut Ui) {
+///
+/// Of all partitions that may change, also of those that do not.
+fn kafka(inventory: &Inventory, after: Layout<'_>, problem: &Problem<'_>, ui: &mut Ui) {
     let cluster = &inventory.cluster;
     let now = Layout::current(cluster);
     let all = |layout: Layout<'_>, names_dirs: bool| {
         let one = |partition: usize| {
             let places: Vec<_> = layout.places(cluster, partition).collect();
             let was: Vec<_> = now.places(cluster, partition).collect();
-            let pinned: Vec<_> = places.iter().filter(|it| names_dirs || !was.contains(it)).copied().collect();
+            let new: Vec<_> = places.iter().filter(|it| !was.contains(it)).copied().collect();
+            let named = if names_dirs { places.clone() } else { files::to_name(cluster, &new) };
             let change = Change { partition, bytes: 0, gains: Vec::new(), leaves: Vec::new(), source: None };
-            change.planned(cluster, layout, inventory.name(partition).1, &pinned)
+            change.planned(cluster, layout, inventory.name(partition).1, &named)
         };
-        files::sorted((0..cluster.partitions()).map(one).collect::<Vec<PlannedPartition>>())
+        let may_change = (0..cluster.partitions()).filter(|partition| !problem.is_fixed[*partition]);
+        files::sorted(may_change.map(one).collect::<Vec<PlannedPartition>>())
     };
     line(&format!("Current partition replica assignment\n{}\n", write_plan(&all(now, true))), ui);
     line(&format!("Proposed partition reassignment configuration\n{}", write_plan(&all(after, false))), ui);

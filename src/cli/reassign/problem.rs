@@ -1,14 +1,17 @@
 //! From the options to the planner: which brokers, which rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use super::sources::Source;
+use super::sources::{Source, read_json, shown};
 use crate::cli::Outcome;
+use crate::cli::args::TopicArg;
 use crate::cli::ui::{Problem as Said, Ui};
 use crate::reassign::changes::{Layout, settled};
 use crate::reassign::cluster::{Assignment, BrokerState, Cluster, Problem, Replication, Rules};
 use crate::reassign::inventory::Inventory;
-use crate::reassign::planner;
+use crate::reassign::plan_json::{PlanJsonError, parse_topics};
+use crate::reassign::planner::{self, Shortfall};
 use crate::reassign::quota::Quotas;
 
 /// How far bytes may be from fair where nobody says.
@@ -27,6 +30,18 @@ pub struct RuleArgs {
     /// A broker that is to be emptied (repeatable, or a comma list)
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = broker_id)]
     drain: Vec<i32>,
+    /// A broker that does not come back: as --drain, and nothing is copied from it (repeatable, or a comma list)
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = broker_id)]
+    dead: Vec<i32>,
+    /// A broker that neither gives nor takes replicas (repeatable, or a comma list)
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = broker_id)]
+    exclude_broker: Vec<i32>,
+    /// Topics of which nothing changes (repeatable, or a comma list; re:PATTERN)
+    #[arg(long, value_name = "TOPIC", value_parser = TopicArg::parse)]
+    pin: Vec<TopicArg>,
+    /// Change only the topics that this file lists, as kafka-reassign-partitions.sh reads it (-: stdin)
+    #[arg(long, value_name = "FILE")]
+    topics_to_move_json_file: Option<PathBuf>,
     /// The rack of a broker, where it is not known or another one (repeatable)
     #[arg(long, value_name = "ID=RACK", value_parser = rack_of_broker)]
     rack: Vec<(i32, String)>,
@@ -44,6 +59,9 @@ pub struct RuleArgs {
     /// How far a disk's bytes may be from its share of its broker's: 0.1 or 10%
     #[arg(long, value_name = "PART", value_parser = part)]
     disk_tolerance: Option<f64>,
+    /// Part of each disk's capacity that stays free: 0.05 or 5%
+    #[arg(long, value_name = "PART", value_parser = part)]
+    headroom: Option<f64>,
     /// Move replicas between the disks of a broker only
     #[arg(long)]
     disks: bool,
@@ -105,6 +123,9 @@ impl RuleArgs {
         if let Some(replication) = self.replication(&inventory.cluster)? {
             rules.replication = replication;
         }
+        rules.headroom = self.headroom.or(rules.headroom);
+        rules.excluded.extend(&self.exclude_broker);
+        rules.pinned.extend(self.pinned(&inventory.cluster)?);
         if rules.spreads_racks {
             self.say_racks(&inventory.cluster, ui);
         }
@@ -124,7 +145,7 @@ impl RuleArgs {
         if !inventory.strangers.is_empty() {
             let ids = inventory.strangers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let text = format!("replicas are on brokers that the metadata does not know any more: {ids}");
-            ui.warning(Said::new("notice", text).hint("have their replicas made elsewhere with --drain ID"));
+            ui.warning(Said::new("notice", text).hint("have their replicas made elsewhere with --dead ID"));
         }
         let racks = self.rack.iter().map(|(id, rack)| (*id, Some(rack)));
         for (id, rack) in self.add.iter().map(|(id, rack)| (*id, rack.as_ref())).chain(racks) {
@@ -135,20 +156,49 @@ impl RuleArgs {
                 broker.rack = rack.cloned();
             }
         }
-        if let Some(id) = self.drain.iter().find(|id| cluster.broker(**id).is_none()) {
-            return Err(no_broker("--drain", *id, &there).into());
+        for (option, ids) in
+            [("--drain", &self.drain), ("--dead", &self.dead), ("--exclude-broker", &self.exclude_broker)]
+        {
+            if let Some(id) = ids.iter().find(|id| cluster.broker(**id).is_none()) {
+                return Err(no_broker(option, *id, &there).into());
+            }
         }
         for broker in &mut cluster.brokers {
             let is_left_out = !self.broker_list.is_empty()
                 && !self.broker_list.contains(&broker.id)
                 && self.add.iter().all(|(id, _)| *id != broker.id);
-            if is_left_out || self.drain.contains(&broker.id) {
+            if self.dead.contains(&broker.id) {
+                broker.state = BrokerState::Dead;
+            } else if is_left_out || self.drain.contains(&broker.id) {
                 broker.state = BrokerState::Drain;
             } else if self.broker_list.contains(&broker.id) && broker.state == BrokerState::Drain {
                 broker.state = BrokerState::Keep;
             }
         }
         Ok(())
+    }
+
+    /// Partitions of topics that are pinned, or that are not to be moved.
+    fn pinned(&self, cluster: &Cluster) -> anyhow::Result<Vec<usize>> {
+        let names: BTreeSet<&str> = cluster.topics.iter().map(|topic| topic.name.as_str()).collect();
+        let outright = self.pin.iter().filter_map(|arg| match arg {
+            TopicArg::Names(names) => Some(names),
+            TopicArg::Pattern(_) => None,
+        });
+        let mut named: Vec<&String> = outright.flatten().collect();
+        let to_move = self.topics_to_move_json_file.as_deref().map(topics_to_move).transpose()?;
+        named.extend(to_move.iter().flatten());
+        if let Some(name) = named.into_iter().find(|name| !names.contains(name.as_str())) {
+            let problem = Said::new("not_found", format!("there is no topic '{name}' ({} topics)", names.len()));
+            return Err(problem.hint("the cluster that is planned for is that of --cluster and -d").into());
+        }
+        let to_move: Option<BTreeSet<String>> = to_move.map(|topics| topics.into_iter().collect());
+        let is_pinned = |name: &str| {
+            self.pin.iter().any(|arg| arg.matches(name))
+                || to_move.as_ref().is_some_and(|topics| !topics.contains(name))
+        };
+        let pinned = cluster.topics.iter().filter(|topic| is_pinned(&topic.name));
+        Ok(pinned.flat_map(|topic| topic.partitions.clone()).collect())
     }
 
     fn replication(&self, cluster: &Cluster) -> anyhow::Result<Option<Replication>> {
@@ -186,6 +236,29 @@ impl RuleArgs {
         let text = format!("replicas are not spread over racks: no rack is known of {}", without.join(", "));
         ui.warning(Said::new("notice", text).hint(format!("say it with --rack {}=RACK", without[0])));
     }
+
+    /// Plans. That nobody is left to have replicas is an answer.
+    pub fn solve(&self, problem: &Problem<'_>, quotas: &Quotas) -> anyhow::Result<Planned> {
+        if !problem.is_target.contains(&true) {
+            return Err(Said::new("no_plan", "no plan: no broker is left to have replicas")
+                .outcome(Outcome::Findings)
+                .hint("name more with --broker-list")
+                .into());
+        }
+        let plan = planner::plan(problem, quotas);
+        let disks = settled(problem.cluster, &plan.assignment, &plan.disks);
+        // Kafka's own --generate leaves topics that are not to be moved where they are, whatever brokers it is given.
+        let is_asked_for = |shortfall: &&Shortfall| {
+            self.topics_to_move_json_file.is_some() && matches!(shortfall, Shortfall::Stays { .. })
+        };
+        let shortfalls = plan.shortfalls.iter().filter(|it| !is_asked_for(it)).map(ToString::to_string).collect();
+        Ok(Planned { assignment: plan.assignment, disks, shortfalls })
+    }
+}
+
+fn topics_to_move(file: &Path) -> anyhow::Result<Vec<String>> {
+    let malformed = |error: PlanJsonError| Said::new("malformed", error.to_string()).path(shown(file));
+    Ok(parse_topics(&read_json(file)?).map_err(malformed)?)
 }
 
 fn no_broker(option: &str, id: i32, there: &BTreeSet<i32>) -> Said {
@@ -211,6 +284,8 @@ pub struct Planned {
     pub assignment: Assignment,
     /// The disk of each replica, where it is known or chosen.
     pub disks: Vec<Option<u16>>,
+    /// What a rule keeps from being done, in words.
+    pub shortfalls: Vec<String>,
 }
 
 impl Planned {
@@ -218,23 +293,4 @@ impl Planned {
     pub fn layout(&self) -> Layout<'_> {
         Layout { assignment: &self.assignment, disks: &self.disks }
     }
-}
-
-/// Plans. That no plan can exist is an answer.
-pub fn solve(problem: &Problem<'_>, quotas: &Quotas) -> anyhow::Result<Planned> {
-    let targets = problem.is_target.iter().filter(|it| **it).count();
-    let none = |text: String| Said::new("error", text).outcome(Outcome::Findings);
-    if targets == 0 {
-        return Err(none("no plan: no broker is left to have replicas".to_owned())
-            .hint("name more with --broker-list")
-            .into());
-    }
-    if let Some(at) = problem.wanted.iter().position(|wanted| usize::from(*wanted) > targets) {
-        let ((topic, _), wanted) = (problem.cluster.name(at), problem.wanted[at]);
-        let text = format!("no plan: partitions of '{topic}' want {wanted} replicas, and there are {targets} brokers");
-        return Err(none(text).hint("add brokers, or say --replication-factor").into());
-    }
-    let plan = planner::plan(problem, quotas);
-    let disks = settled(problem.cluster, &plan.assignment, &plan.disks);
-    Ok(Planned { assignment: plan.assignment, disks })
 }

@@ -156,13 +156,9 @@ pub fn look_into_dirs(global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Found>
     let live: Vec<_> = all
         .filter(|(_, name, path)| name.kind == DirKind::Live && path.file_name().is_none_or(|it| it != METADATA_DIR))
         .collect();
-    let sizes: Vec<Result<u64, StorageError>> = live
-        .par_iter()
-        .map(|(_, _, path)| {
-            let partition = PartitionDir::open(path, Checkpoints::default())?;
-            Ok(partition.segments().iter().map(|segment| segment.log_len).sum())
-        })
-        .collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(global.threads().get()).build()?;
+    let sizes: Vec<Result<u64, StorageError>> =
+        pool.install(|| live.par_iter().map(|(_, _, path)| log_bytes(path)).collect());
     let mut seen = BTreeSet::new();
     for ((log_dir, name, path), size) in live.iter().zip(sizes) {
         let bytes = match size {
@@ -198,6 +194,12 @@ pub fn as_broker_names(dir: &Path) -> String {
 /// The cluster's metadata, where one of the directories has it.
 pub fn image(dirs: &LogDirs) -> Option<&MetadataImage> {
     (0..dirs.facts().len()).find_map(|number| dirs.image(number))
+}
+
+/// Bytes of a partition's logs: what a broker calls its size (`UnifiedLog.size`).
+fn log_bytes(dir: &Path) -> Result<u64, StorageError> {
+    let partition = PartitionDir::open(dir, Checkpoints::default())?;
+    Ok(partition.segments().iter().map(|segment| segment.log_len).sum())
 }
 
 /// What may be added to each log directory: of what its file system has left the same part for all directories on it.
