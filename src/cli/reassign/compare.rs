@@ -160,12 +160,12 @@ pub fn sum_up(
     let sizes = ui.size_style();
     let most = |of: &dyn Fn(&Row) -> u64| report.brokers.iter().map(of).max().unwrap_or(0);
     let size = |bytes: u64| sizes.text(bytes);
-    let mut rows = vec![[
-        "max broker".to_owned(),
-        size(most(&|it| it.before.bytes)),
-        size(most(&|it| it.after.bytes)),
-        size(report.mean_bytes),
-    ]];
+    let has_sizes = report.mean_bytes > 0 || most(&|it| it.before.bytes) > 0;
+    let mut rows = Vec::new();
+    if has_sizes {
+        let (before, after) = (size(most(&|it| it.before.bytes)), size(most(&|it| it.after.bytes)));
+        rows.push(["max broker".to_owned(), before, after, size(report.mean_bytes)]);
+    }
     let fullest = |of: &dyn Fn(&Row) -> u64| {
         let disks = cluster.brokers.iter().zip(&report.disks).flat_map(|(broker, rows)| broker.disks.iter().zip(rows));
         let full = disks.filter_map(|(disk, row)| Some(part(of(row), disk.capacity?)));
@@ -177,7 +177,9 @@ pub fn sum_up(
     let moves = &report.moves;
     let nothing = || "-".to_owned();
     rows.push(["moved replicas".to_owned(), nothing(), moves.replicas.to_string(), report.bounds.replicas.to_string()]);
-    rows.push(["moved bytes".to_owned(), nothing(), size(moves.bytes), size(report.bounds.bytes)]);
+    if has_sizes {
+        rows.push(["moved bytes".to_owned(), nothing(), size(moves.bytes), size(report.bounds.bytes)]);
+    }
     if moves.disk_replicas > 0 || report.bounds.disk_bytes > 0 {
         rows.push(["disk to disk".to_owned(), nothing(), size(moves.disk_bytes), size(report.bounds.disk_bytes)]);
     }
@@ -195,23 +197,22 @@ pub fn sum_up(
     lines(&out, ui);
     let times = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
     let (replicas, bytes) = report.ratios();
+    let bytes = if has_sizes { format!(" and {} times the bytes", times(bytes)) } else { String::new() };
     ui.note(&format!(
-        "{} times the replicas and {} times the bytes that any plan must move; {} partitions change, {} change their preferred leader",
+        "{} times the replicas{bytes} that any plan must move; {changed} partitions change, {} their preferred leader",
         times(replicas),
-        times(bytes),
-        changed,
         moves.leaders
     ));
     let Some(waves) = waves else { return };
-    let largest = waves.iter().map(|wave| wave.bytes).max().unwrap_or(0);
-    let inflow = size(moves.largest_inflow);
-    ui.note(&format!(
-        "largest inflow {inflow}; {} {}, the largest {}",
-        waves.len(),
-        if waves.len() == 1 { "wave" } else { "waves" },
-        size(largest)
-    ));
-    if let Some(throttle) = throttle {
+    let count = format!("{} {}", waves.len(), if waves.len() == 1 { "wave" } else { "waves" });
+    if has_sizes {
+        let largest = waves.iter().map(|wave| wave.bytes).max().unwrap_or(0);
+        let inflow = size(moves.largest_inflow);
+        ui.note(&format!("largest inflow of a broker {inflow}; {count}, the largest {}", size(largest)));
+    } else {
+        ui.note(&count);
+    }
+    if let Some(throttle) = throttle.filter(|_| has_sizes) {
         let seconds = waves.iter().map(|wave| wave.seconds(throttle)).fold(0, u64::saturating_add);
         ui.note(&format!("at least {} at {}/s", duration(seconds), size(throttle)));
     }

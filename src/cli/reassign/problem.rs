@@ -8,7 +8,7 @@ use crate::cli::Outcome;
 use crate::cli::args::TopicArg;
 use crate::cli::ui::{Problem as Said, Ui};
 use crate::reassign::changes::{Layout, settled};
-use crate::reassign::cluster::{Assignment, BrokerState, Cluster, Problem, Replication, Rules};
+use crate::reassign::cluster::{Assignment, Broker, BrokerState, Cluster, Problem, Replication, Rules};
 use crate::reassign::inventory::Inventory;
 use crate::reassign::plan_json::{PlanJsonError, parse_topics};
 use crate::reassign::planner::{self, Shortfall};
@@ -246,13 +246,26 @@ impl RuleArgs {
                 .into());
         }
         let plan = planner::plan(problem, quotas);
-        let disks = settled(problem.cluster, &plan.assignment, &plan.disks);
+        let mut chosen = plan.disks;
+        if problem.rules.disk_tolerance.is_none() {
+            leave_unknown_disks(problem.cluster, &plan.assignment, &mut chosen);
+        }
+        let disks = settled(problem.cluster, &plan.assignment, &chosen);
         // Kafka's own --generate leaves topics that are not to be moved where they are, whatever brokers it is given.
         let is_asked_for = |shortfall: &&Shortfall| {
             self.topics_to_move_json_file.is_some() && matches!(shortfall, Shortfall::Stays { .. })
         };
         let shortfalls = plan.shortfalls.iter().filter(|it| !is_asked_for(it)).map(ToString::to_string).collect();
         Ok(Planned { assignment: plan.assignment, disks, shortfalls })
+    }
+}
+
+/// Of disks whose capacity is not known there may be others that nobody named: which one to take is left to the broker.
+fn leave_unknown_disks(cluster: &Cluster, assignment: &Assignment, disks: &mut [Option<u16>]) {
+    let is_known = |broker: &Broker| broker.disks.iter().all(|disk| disk.capacity.is_some());
+    let known: Vec<bool> = cluster.brokers.iter().map(is_known).collect();
+    for (broker, disk) in assignment.iter().flatten().zip(disks) {
+        *disk = disk.filter(|_| known.get(broker.at()) == Some(&true));
     }
 }
 
