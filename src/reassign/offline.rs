@@ -27,6 +27,8 @@ pub struct Replica {
 pub struct Listed {
     /// Its replicas, also those on their way in or out.
     pub replicas: Vec<i32>,
+    /// Those on their way in.
+    pub adding: Vec<i32>,
     /// Those on their way out.
     pub removing: Vec<i32>,
     /// Those in sync.
@@ -73,6 +75,8 @@ pub enum Step {
         from: usize,
         /// Where the copy goes.
         to: usize,
+        /// In the place of what that broker has of it.
+        replaces: bool,
     },
     /// It goes.
     Drop {
@@ -273,6 +277,10 @@ impl One<'_> {
                 let Some(to) = target.or_else(emptiest) else { return false };
                 self.copy(broker, to)
             }
+            // It was made when the controllers added the broker, and never caught up.
+            ([replica], _) if self.falls_short(broker, replica) && target.is_none_or(|to| to == replica.log_dir) => {
+                self.copy_to(replica.log_dir, true)
+            }
             ([replica], Some(to)) if replica.log_dir != to => {
                 if self.site.future.contains(&(self.name.clone(), broker)) {
                     self.meets(Obstacle::BeingMoved(broker));
@@ -296,6 +304,18 @@ impl One<'_> {
         {
             return false;
         }
+        self.copy_to(to, false)
+    }
+
+    /// Whether a replica is on its way in, not in sync, and behind one that is.
+    fn falls_short(&self, broker: i32, replica: &Replica) -> bool {
+        let Some(listed) = self.listed() else { return false };
+        let is_new = listed.adding.contains(&broker) && !listed.isr.contains(&broker);
+        let in_sync = self.held().iter().filter(|other| listed.isr.contains(&self.broker_of(other)));
+        is_new && in_sync.map(|other| self.reach(other)).max() > Some(self.reach(replica))
+    }
+
+    fn copy_to(&mut self, to: usize, replaces: bool) -> bool {
         if self.held().is_empty() {
             return self.meets(Obstacle::NoSource);
         }
@@ -312,7 +332,7 @@ impl One<'_> {
                 None => return false,
             },
         };
-        self.step(Step::Copy { from: best.log_dir, to });
+        self.step(Step::Copy { from: best.log_dir, to, replaces });
         true
     }
 
@@ -365,7 +385,8 @@ mod tests {
             held: BTreeMap::from([(name.clone(), replicas.collect())]),
             future: BTreeSet::new(),
             listed: listed.map(|(replicas, removing, isr)| {
-                let listed = Listed { replicas: replicas.to_vec(), removing: removing.to_vec(), isr: isr.to_vec() };
+                let (replicas, removing, isr) = (replicas.to_vec(), removing.to_vec(), isr.to_vec());
+                let listed = Listed { replicas, adding: vec![3], removing, isr };
                 BTreeMap::from([(name, listed)])
             }),
         }
@@ -403,14 +424,28 @@ mod tests {
         // They are bringing it from 1 to 3; 1 lets it go by itself when 3 has caught up.
         let added = site(&[(0, 9)], Some((&[3, 1], &[1], &[1])));
         let done = offline(&plan(&[3], &[]), &added, false);
-        assert_eq!(decided(&done), (vec![Step::Copy { from: 0, to: 4 }], vec![Obstacle::StillListed(1)], 0));
+        assert_eq!(
+            decided(&done),
+            (vec![Step::Copy { from: 0, to: 4, replaces: false }], vec![Obstacle::StillListed(1)], 0)
+        );
+        // 3 was up when they began, and 1 was not: 3 has an empty log.
+        let begun = site(&[(0, 9), (4, 0)], Some((&[3, 1], &[1], &[1])));
+        let done = offline(&plan(&[3], &[]), &begun, false);
+        let replaced = Step::Copy { from: 0, to: 4, replaces: true };
+        assert_eq!(decided(&done), (vec![replaced], vec![Obstacle::StillListed(1)], 0));
+        let caught_up = site(&[(0, 9), (4, 9)], Some((&[3, 1], &[1], &[1])));
+        let done = offline(&plan(&[3], &[]), &caught_up, false);
+        assert_eq!(decided(&done), (vec![], vec![Obstacle::StillListed(1)], 0));
         // They know nothing of it yet.
         let unlisted = site(&[(0, 9)], Some((&[1], &[], &[1])));
         let done = offline(&plan(&[3], &[]), &unlisted, false);
         let obstacles = vec![Obstacle::NotListed(3), Obstacle::StillListed(1)];
         assert_eq!(decided(&done), (vec![], obstacles, 1));
         let done = offline(&plan(&[3], &[]), &unlisted, true);
-        assert_eq!(decided(&done), (vec![Step::Copy { from: 0, to: 4 }], vec![Obstacle::StillListed(1)], 1));
+        assert_eq!(
+            decided(&done),
+            (vec![Step::Copy { from: 0, to: 4, replaces: false }], vec![Obstacle::StillListed(1)], 1)
+        );
         // It has left the list: what is on 1 is stray.
         let left = site(&[(0, 9), (4, 9)], Some((&[3], &[], &[3])));
         let done = offline(&plan(&[3], &[]), &left, false);
@@ -420,7 +455,7 @@ mod tests {
     #[test]
     fn the_copy_is_of_the_furthest_of_those_in_sync_and_nothing_further_goes() {
         let three = |isr: &'static [i32]| site(&[(0, 9), (2, 12)], Some((&[1, 2, 3], &[], isr)));
-        let copied = |from| Step::Copy { from, to: 4 };
+        let copied = |from| Step::Copy { from, to: 4, replaces: false };
         let done = offline(&plan(&[1, 2, 3], &[]), &three(&[1, 2]), false);
         assert_eq!(decided(&done), (vec![copied(2)], vec![], 0));
         let done = offline(&plan(&[1, 2, 3], &[]), &three(&[1]), false);
@@ -440,7 +475,10 @@ mod tests {
     fn what_is_not_known_is_not_done() {
         let unknown = site(&[(0, 9), (2, 9)], None);
         let done = offline(&plan(&[2, 3], &[]), &unknown, false);
-        assert_eq!(decided(&done), (vec![Step::Copy { from: 2, to: 4 }], vec![Obstacle::Unknown(1)], 0));
+        assert_eq!(
+            decided(&done),
+            (vec![Step::Copy { from: 2, to: 4, replaces: false }], vec![Obstacle::Unknown(1)], 0)
+        );
         let done = offline(&plan(&[2, 7], &[]), &unknown, true);
         assert_eq!(decided(&done), (vec![], vec![Obstacle::Unseen(7)], 0), "nothing goes while one is not there");
         let twice = site(&[(0, 9), (1, 9)], None);

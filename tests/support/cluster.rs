@@ -19,6 +19,8 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     nodes: Vec<Node>,
     disks: usize,
+    /// Another file system, for the second disk of each broker, where there is one.
+    other: Option<tempfile::TempDir>,
 }
 
 struct Node {
@@ -33,7 +35,8 @@ impl Cluster {
         let ports: [u16; 3] = free_ports();
         let [controller] = free_ports();
         let nodes = ports.iter().map(|port| Node { port: *port, process: None }).collect();
-        let mut cluster = Cluster { kafka: kafka.clone(), dir, nodes, disks };
+        let other = tempfile::tempdir_in("/dev/shm").ok();
+        let mut cluster = Cluster { kafka: kafka.clone(), dir, nodes, disks, other };
         for id in 1..=3 {
             let dirs: Vec<String> = cluster.log_dirs(id).iter().map(|dir| dir.display().to_string()).collect();
             let (roles, also) = match id {
@@ -86,7 +89,11 @@ impl Cluster {
 
     /// The log directories of a broker.
     pub fn log_dirs(&self, id: usize) -> Vec<PathBuf> {
-        (1..=self.disks).map(|disk| self.folder(id).join(format!("d{disk}"))).collect()
+        let path = |disk: usize| match &self.other {
+            Some(other) if disk == 2 => other.path().join(format!("broker{id}-d2")),
+            _ => self.folder(id).join(format!("d{disk}")),
+        };
+        (1..=self.disks).map(path).collect()
     }
 
     /// Those of all brokers, for `-d`.
@@ -123,19 +130,29 @@ impl Cluster {
 
     /// Stops all brokers cleanly, the controller last.
     pub fn stop(&mut self) {
-        for id in (1..=self.nodes.len()).rev() {
-            let Some(mut process) = self.nodes[id - 1].process.take() else { continue };
-            terminate(&process);
-            let started = Instant::now();
-            while process.try_wait().unwrap().is_none() {
-                if started.elapsed() > STOP_MAX {
-                    let _ = process.kill();
-                    let _ = process.wait();
-                    panic!("broker {id} does not stop: {}", self.said(id));
-                }
-                std::thread::sleep(Duration::from_millis(50));
+        (1..=self.nodes.len()).rev().for_each(|id| self.stop_one(id));
+    }
+
+    /// Stops a broker cleanly.
+    pub fn stop_one(&mut self, id: usize) {
+        let Some(mut process) = self.nodes[id - 1].process.take() else { return };
+        terminate(&process);
+        let started = Instant::now();
+        while process.try_wait().unwrap().is_none() {
+            if started.elapsed() > STOP_MAX {
+                let _ = process.kill();
+                let _ = process.wait();
+                panic!("broker {id} does not stop: {}", self.said(id));
             }
+            std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// All that a broker said since it was last started.
+    pub fn said_since_start(&self, id: usize) -> String {
+        let text = fs::read_to_string(self.folder(id).join("broker.log")).unwrap_or_default();
+        let at = text.rfind("KafkaConfig values").unwrap_or(0);
+        text[at..].to_owned()
     }
 
     /// Where clients find it.

@@ -133,13 +133,18 @@ fn decide(args: &ExecuteArgs, plan: &[PlannedPartition], global: &GlobalArgs, ui
         let partition = TopicPartition::new(topic.clone(), *number);
         let (act, from, to) = match step {
             Step::Move { from, to } => (Act::Move, from, Some(to)),
-            Step::Copy { from, to } => (Act::Copy, from, Some(to)),
+            Step::Copy { from, to, .. } => (Act::Copy, from, Some(to)),
             Step::Drop { at } => (Act::Drop, at, None),
         };
+        let replaces = matches!(step, Step::Copy { replaces: true, .. });
         let Some(from) = dirs.get(*from) else { continue };
         let to = to.and_then(|to| dirs.get(*to)).map(PathBuf::as_path);
         let id = moves::new_id(from).map_err(|error| storage_problem(&error))?;
-        match Job::new(id, &partition, act, from, to) {
+        let job = match to {
+            Some(to) if replaces => Job::replacing(id, &partition, from, to),
+            to => Job::new(id, &partition, act, from, to),
+        };
+        match job {
             Ok(job) => jobs.push(job),
             Err(error) => {
                 let problem = moving::move_problem(&error);
@@ -208,8 +213,8 @@ fn site(plan: &[PlannedPartition], dirs: &LogDirs, ui: &mut Ui) -> anyhow::Resul
             let record = image.topic_named(&it.topic).and_then(|topic| topic.partitions.get(&it.partition));
             if let Some(record) = record {
                 let (replicas, isr) = (record.replicas.clone(), record.isr.clone());
-                let removing = record.removing_replicas.clone();
-                listed.insert((it.topic.clone(), it.partition), Listed { replicas, removing, isr });
+                let (adding, removing) = (record.adding_replicas.clone(), record.removing_replicas.clone());
+                listed.insert((it.topic.clone(), it.partition), Listed { replicas, adding, removing, isr });
             }
         }
         listed

@@ -77,10 +77,25 @@ fn swap(jobs: &[&Job]) -> Result<(), MoveError> {
     touched.iter().try_for_each(|dir| fs::sync_dir(dir))?;
     touched.clear();
     for job in jobs.iter().filter(|job| job.copies()) {
-        rename_once(&job.temporary(), &job.target())?;
+        replace(job)?;
         touched.insert(&job.to);
     }
     Ok(touched.iter().try_for_each(|dir| fs::sync_dir(dir))?)
+}
+
+/// Gives a copy its name. What has it, where it may be replaced, gets the name that the copy had, and with it a broker's
+/// leave to go.
+fn replace(job: &Job) -> Result<(), MoveError> {
+    let (temporary, target) = (job.temporary(), job.target());
+    if !job.replaces || !fs::is_dir(&target)? || !fs::is_dir(&temporary)? {
+        return rename_once(&temporary, &target);
+    }
+    if !fs::exchange(&temporary, &target)? {
+        // For a moment the partition is not there; its broker has nothing of it that others have not.
+        fs::remove_tree(&target, None)?;
+        fs::rename(&temporary, &target)?;
+    }
+    Ok(())
 }
 
 /// Removes what nothing needs any more; on disk when it returns.
@@ -98,6 +113,10 @@ fn clear(jobs: &[&Job]) -> Result<(), MoveError> {
     for job in jobs.iter().filter(goes) {
         fs::remove_tree(&job.condemned(), None)?;
         touched.insert(&job.from);
+    }
+    for job in jobs.iter().filter(|job| job.replaces) {
+        fs::remove_tree(&job.temporary(), None)?;
+        touched.insert(&job.to);
     }
     Ok(touched.iter().try_for_each(|dir| fs::sync_dir(dir))?)
 }

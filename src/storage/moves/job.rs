@@ -86,6 +86,8 @@ pub struct Job {
     pub to: PathBuf,
     /// It gets another name, in one step: both are on one file system.
     pub renames: bool,
+    /// The copy takes the place of what the other broker has of it, which is not in sync and falls short of it.
+    pub replaces: bool,
     /// What is in it, where that is copied.
     pub files: Vec<FileFacts>,
 }
@@ -99,11 +101,35 @@ impl Job {
         from: &Path,
         to: Option<&Path>,
     ) -> Result<Job, MoveError> {
+        Job::with(id, partition, (act, false), from, to)
+    }
+
+    /// A copy for another broker, in the place of what that has of it.
+    pub fn replacing(id: String, partition: &TopicPartition, from: &Path, to: &Path) -> Result<Job, MoveError> {
+        Job::with(id, partition, (Act::Copy, true), from, Some(to))
+    }
+
+    fn with(
+        id: String,
+        partition: &TopicPartition,
+        (act, replaces): (Act, bool),
+        from: &Path,
+        to: Option<&Path>,
+    ) -> Result<Job, MoveError> {
         let to = to.unwrap_or(from);
         let renames = act == Act::Move && on_one_file_system(from, to)?;
         let TopicPartition { topic, partition: number } = partition.clone();
-        let mut job =
-            Job { id, topic, number, act, from: from.to_owned(), to: to.to_owned(), renames, files: Vec::new() };
+        let mut job = Job {
+            id,
+            topic,
+            number,
+            act,
+            from: from.to_owned(),
+            to: to.to_owned(),
+            renames,
+            replaces,
+            files: Vec::new(),
+        };
         let source = job.source();
         let found = std::fs::symlink_metadata(&source).map_err(|error| StorageError::new(&source, error))?;
         if !found.is_dir() {
@@ -111,8 +137,10 @@ impl Job {
         }
         if act != Act::Drop {
             let target = job.target();
-            if target.symlink_metadata().is_ok() {
-                return Err(MoveError::Exists { path: target });
+            match target.symlink_metadata() {
+                Ok(found) if replaces && !found.is_dir() => return Err(MoveError::Link { path: target }),
+                Ok(_) if !replaces => return Err(MoveError::Exists { path: target }),
+                _ => {}
             }
         }
         job.look()?;
@@ -263,6 +291,7 @@ mod tests {
             from: PathBuf::from(from),
             to: PathBuf::from("/d1"),
             renames: false,
+            replaces: false,
             files: vec![FileFacts { name: "00000000000000000000.log".to_owned(), len: 5, modified: (6, 7) }],
         }
     }

@@ -140,7 +140,9 @@ fn stage(journal: &mut Journal, number: usize, report: &mut dyn FnMut(Event<'_>)
         State::Done | State::Undone => return Ok(Stage::Over),
         State::Committed | State::Checkpointed => return Ok(Stage::Commit),
         // The copy had got its name, and that was not noted.
-        State::Retiring if job.copies() && fs::is_dir(&job.target())? && !fs::is_dir(&job.temporary())? => {
+        State::Retiring
+            if job.copies() && !job.replaces && fs::is_dir(&job.target())? && !fs::is_dir(&job.temporary())? =>
+        {
             return Ok(Stage::Commit);
         }
         _ => {}

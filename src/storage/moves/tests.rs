@@ -66,7 +66,7 @@ struct Place {
     held: BTreeMap<TopicPartition, Files>,
 }
 
-const PARTITIONS: [(&str, i32); 4] = [("orders", 0), ("orders", 1), ("other", 0), ("stays", 0)];
+const PARTITIONS: [(&str, i32); 5] = [("orders", 0), ("orders", 1), ("other", 0), ("stays", 0), ("late", 0)];
 
 impl Place {
     fn new() -> Place {
@@ -80,7 +80,7 @@ impl Place {
             std::fs::write(pristine.join(dir).join(".kafka_cleanshutdown"), "{\"version\":0,\"brokerEpoch\":1}")
                 .unwrap();
         }
-        let mut checkpoint = String::from("0\n4\n");
+        let mut checkpoint = String::from("0\n5\n");
         for (topic, number) in PARTITIONS {
             let partition = TopicPartition::new(topic, number);
             let dir = pristine.join("d0").join(partition.to_string());
@@ -94,6 +94,9 @@ impl Place {
         for name in [HIGH_WATERMARK, RECOVERY_POINT, LOG_START] {
             std::fs::write(pristine.join("d0").join(name), &checkpoint).unwrap();
         }
+        // Broker 2 was to have it, and has nothing of it yet.
+        std::fs::create_dir(pristine.join("d2/late-0")).unwrap();
+        std::fs::write(pristine.join("d2/late-0").join(LOG), "").unwrap();
         Place { _temp: temp, root, pristine, held }
     }
 
@@ -119,7 +122,11 @@ impl Place {
             let partition = TopicPartition::new(topic, partition);
             let to = (act != Act::Drop).then(|| self.dir(to));
             let id = format!("{:032x}", number + if act == Act::Drop { 9 } else { 1 });
-            let mut job = Job::new(id, &partition, act, &self.dir("d0"), to.as_deref()).unwrap();
+            let job = match &to {
+                Some(to) if topic == "late" => Job::replacing(id, &partition, &self.dir("d0"), to),
+                to => Job::new(id, &partition, act, &self.dir("d0"), to.as_deref()),
+            };
+            let mut job = job.unwrap();
             // As if there were another file system.
             job.renames = renames;
             job.look().unwrap();
@@ -130,6 +137,7 @@ impl Place {
             job(1, Act::Move, "d1", true),
             job(2, Act::Copy, "d2", false),
             job(2, Act::Drop, "d0", false),
+            job(4, Act::Copy, "d2", false),
         ]
     }
 
@@ -183,7 +191,12 @@ impl Place {
                 assert!(whole > 0, "{place}: no whole copy of {partition}");
                 continue;
             };
-            let dirs: Vec<&PathBuf> = on_1.get(partition).into_iter().chain(on_2.get(partition)).collect();
+            let mut dirs: Vec<&PathBuf> = on_1.get(partition).into_iter().collect();
+            if partition.topic == "late" {
+                self.check_late(place, held);
+            } else {
+                dirs.extend(on_2.get(partition));
+            }
             assert!(!dirs.is_empty(), "{place}: nobody serves {partition}");
             for dir in dirs {
                 assert_eq!(files(dir).as_ref(), Some(held), "{place}: {}", dir.display());
@@ -191,6 +204,13 @@ impl Place {
                 assert_eq!(log_starts.get(partition), Some(Offset::new(1)), "{place}: deleted records of {partition}");
             }
         }
+    }
+
+    /// What broker 2 has of the partition that it is to have: nothing yet, or all.
+    fn check_late(&self, place: &str, held: &Files) {
+        let found = files(&self.dir("d2/late-0"));
+        let nothing = Files::from([(LOG.to_owned(), Vec::new())]);
+        assert!(found.as_ref().is_none_or(|it| it == held || *it == nothing), "{place}: late-0: {found:?}");
     }
 
     /// A broker starts, removes what is to be removed, writes its checkpoints anew, and stops.
@@ -224,6 +244,12 @@ impl Place {
                 }
             }
         }
+        let late = TopicPartition::new("late", 0);
+        for dir in ["d0/late-0", "d2/late-0"] {
+            assert_eq!(files(&self.dir(dir)).as_ref(), held.get(&late), "{place}: {dir}");
+        }
+        let log_starts = checkpoint::read(&self.dir("d2").join(LOG_START)).unwrap();
+        assert_eq!(log_starts.get(&late), Some(Offset::new(1)), "{place}");
         self.check_nothing_else(place);
     }
 
@@ -242,6 +268,10 @@ impl Place {
         for (partition, held) in &self.held {
             let at = self.dir("d0").join(partition.to_string());
             assert_eq!(files(&at).as_ref(), Some(held), "{place}: {partition}");
+            if partition.topic == "late" {
+                self.check_late(place, held);
+                continue;
+            }
             for name in [HIGH_WATERMARK, RECOVERY_POINT, LOG_START] {
                 for dir in self.dirs() {
                     let stored = partition::present(checkpoint::read(&dir.join(name))).unwrap().unwrap_or_default();
@@ -259,7 +289,7 @@ fn a_run_brings_every_partition_to_its_place() {
     let place = Place::new();
     place.fresh();
     let finished = place.whole_run().unwrap();
-    assert_eq!((finished.done, finished.left), (4, 0));
+    assert_eq!((finished.done, finished.left), (5, 0));
     place.check_finished("a whole run", &place.held);
     let found = find(&place.dirs()).unwrap();
     assert_eq!((found.open.len(), found.done.len()), (0, 1));
@@ -328,13 +358,14 @@ fn power_lost_at_any_moment_and_all_taken_back() {
         let mut journal = Journal::read(path).unwrap();
         undo(&mut journal).unwrap_or_else(|error| panic!("{when}: {error}"));
         // A replica that was dropped is copied back from the one that took its place.
-        let dropped = journal.jobs.iter().any(|it| it.job.act == Act::Drop && it.state == State::Done);
+        let dropped = journal.jobs.iter().filter(|it| it.job.act == Act::Drop && it.state == State::Done);
+        let dropped: Vec<TopicPartition> = dropped.map(|it| it.job.partition()).collect();
         let mut back = Vec::new();
         let mut drops = Vec::new();
         for (number, (partition, act, from, to)) in reversed(&journal).into_iter().enumerate() {
             let id = format!("{:032x}", 100 + number);
             let (act, to) = match act {
-                Act::Drop if dropped => {
+                Act::Drop if dropped.contains(&partition) => {
                     let id = format!("{:032x}", 200 + number);
                     back.push(Job::new(id, &partition, Act::Copy, &from, Some(&place.dir("d0"))).unwrap());
                     (Act::Drop, None)

@@ -62,7 +62,8 @@ fn take_back(job: &Job, state: State) -> Result<bool, MoveError> {
             }
         }
         Act::Copy => {
-            if fs::is_dir(&job.target())? {
+            // Where one takes the place of another, either may stay: the other broker goes on from there.
+            if fs::is_dir(&job.target())? && (!job.replaces || state >= State::Committed) {
                 return Ok(false);
             }
             fs::remove_tree(&job.temporary(), None)?;
@@ -86,6 +87,9 @@ fn take_back(job: &Job, state: State) -> Result<bool, MoveError> {
         }
     }
     fs::sync_dir(&job.to)?;
-    checkpoints::forget(&[(job.partition(), &job.to)])?;
+    // What was to be replaced keeps what is said of it.
+    if !job.replaces {
+        checkpoints::forget(&[(job.partition(), &job.to)])?;
+    }
     Ok(true)
 }
