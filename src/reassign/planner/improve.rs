@@ -1,6 +1,6 @@
 //! Moves that are made otherwise, for fewer of them.
 
-use super::Work;
+use super::{EDGE, Work};
 use crate::reassign::bounds::Bounds;
 use crate::reassign::quota::to_f64;
 
@@ -95,7 +95,9 @@ impl Work<'_> {
 
     /// Whether a rule is not met, or much more is moved than has to be.
     fn is_worth_while(&self) -> bool {
-        if self.targets().into_iter().any(|it| self.off(it, 0, 0.0) > 1.0) {
+        // The edges are a little inside of the rule's.
+        let slack = |broker: u16| self.quotas.bytes[usize::from(broker)] * EDGE * OUT_WORTH;
+        if self.targets().into_iter().any(|it| self.off(it, 0, 0.0) > 1.0 + slack(it)) {
             return true;
         }
         if self.moved.0 > REPLICAS_MAX {

@@ -30,6 +30,9 @@ use super::quota::{Quotas, to_f64};
 use crowd::Crowd;
 pub use shortfall::{Cause, Shortfall};
 
+/// By how much less than the tolerance, in parts of the fair share, bytes are allowed to be off: the last few may find no partition.
+const EDGE: f64 = 5e-5;
+
 /// Where replicas are to be.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
@@ -146,8 +149,7 @@ impl<'p> Work<'p> {
             let is_fixed = problem.is_fixed[number as usize];
             partitions.push(Partition { size, number, topic, start, len: 0, room, old, wanted, is_fixed });
         }
-        // A little less than the rule allows, as the last bytes may find no partition.
-        let tolerance = problem.rules.bytes_tolerance.map(|it| it * 0.9995);
+        let tolerance = problem.rules.bytes_tolerance.map(|it| (it - EDGE).max(it * 0.99));
         let limit: Vec<f64> = (0..brokers).map(|it| problem.limit(it)).collect();
         let most = |(share, limit): (&f64, &f64)| tolerance.map_or(*limit, |it| limit.min(share * (1.0 + it)));
         let most: Vec<f64> = quotas.bytes.iter().zip(&limit).map(most).collect();

@@ -2,6 +2,11 @@
 
 use super::{Work, index_u16, index_u32};
 
+/// How many replicas are looked at in all, for others to exchange with.
+const LOOKS: usize = 200_000_000;
+/// How many of each broker.
+const LOOKS_EACH: usize = 120;
+
 impl Work<'_> {
     /// Exchanges the places of replicas that are made anew anyway, so that topics are spread better.
     pub(super) fn spread_topics(&mut self) {
@@ -12,6 +17,8 @@ impl Work<'_> {
                 fresh[usize::from(*broker)].push(index_u32(partition));
             }
         }
+        // Of very many that are crowded only so many are looked at.
+        let mut looks = LOOKS;
         for _ in 0..3 {
             let mut has_changed = false;
             for a in 0..index_u16(self.counts.len()) {
@@ -20,6 +27,8 @@ impl Work<'_> {
                     if self.topic_room(p, a) >= 0 {
                         continue;
                     }
+                    let Some(left) = looks.checked_sub(LOOKS_EACH + LOOKS_EACH * self.counts.len()) else { return };
+                    looks = left;
                     if let Some((from, q)) = self.instead_of(p, a) {
                         self.go(p, a, from);
                         self.go(q, from, a);
@@ -89,7 +98,7 @@ impl Work<'_> {
             let list = &fresh[usize::from(b)];
             let size = self.size(p);
             let middle = list.partition_point(|it| self.size(*it as usize) < size);
-            let (low, high) = (middle.saturating_sub(60), (middle + 60).min(list.len()));
+            let (low, high) = (middle.saturating_sub(LOOKS_EACH / 2), (middle + LOOKS_EACH / 2).min(list.len()));
             for (other, q) in list.iter().enumerate().take(high).skip(low) {
                 let q = *q as usize;
                 if q == p
