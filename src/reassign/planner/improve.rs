@@ -24,6 +24,8 @@ const CROWD_WORTH: f64 = 0.3;
 const COUNT_WORTH: f64 = 40.0;
 /// A byte outside of a broker's tolerance.
 const OUT_WORTH: f64 = 6.0;
+/// A broker outside of its quota or tolerance, of a plan that is done.
+const MISSED_WORTH: f64 = 1e4;
 /// A byte that a broker has no room for.
 const FULL_WORTH: f64 = 1e5;
 /// By how much a change may make it worse at first; at the end, none may.
@@ -82,6 +84,10 @@ impl Work<'_> {
             }
             self.run(&mut chance, if is_anew { 1.0 } else { HEAT });
             if self.cost() < best {
+                if !self.is_worth_while() {
+                    self.journal = None;
+                    return;
+                }
                 best = self.cost();
                 best_way = self.journal.clone().unwrap_or_default();
             }
@@ -95,9 +101,7 @@ impl Work<'_> {
 
     /// Whether a rule is not met, or much more is moved than has to be.
     fn is_worth_while(&self) -> bool {
-        // The edges are a little inside of the rule's.
-        let slack = |broker: u16| self.quotas.bytes[usize::from(broker)] * EDGE * OUT_WORTH;
-        if self.targets().into_iter().any(|it| self.off(it, 0, 0.0) > 1.0 + slack(it)) {
+        if self.missed() > 0 {
             return true;
         }
         if self.moved.0 > REPLICAS_MAX {
@@ -243,12 +247,20 @@ impl Work<'_> {
         count as f64 * COUNT_WORTH * self.replica_price + out * OUT_WORTH + full * FULL_WORTH
     }
 
-    /// What is to be as little as can be.
+    /// How many brokers are outside of what the rules ask.
+    fn missed(&self) -> usize {
+        // The edges are a little inside of the rule's.
+        let slack = |broker: u16| self.quotas.bytes[usize::from(broker)] * EDGE * OUT_WORTH;
+        self.targets().into_iter().filter(|it| self.off(*it, 0, 0.0) > 1.0 + slack(*it)).count()
+    }
+
+    /// What is to be as little as can be; to keep to the rules comes first.
     fn cost(&self) -> f64 {
         let (replicas, bytes) = self.moved;
         let crowd = to_f64(self.crowd.above_in_all()) * CROWD_WORTH;
         let off: f64 = self.targets().into_iter().map(|it| self.off(it, 0, 0.0)).sum();
-        bytes + (f64::from(replicas) * REPLICA_WORTH + crowd) * self.replica_price + off
+        let missed = to_f64(self.missed() as u64) * MISSED_WORTH;
+        bytes + (f64::from(replicas) * REPLICA_WORTH + crowd + missed) * self.replica_price + off
     }
 }
 
