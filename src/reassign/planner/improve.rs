@@ -259,7 +259,10 @@ impl Work<'_> {
         let (replicas, bytes) = self.moved;
         let crowd = to_f64(self.crowd.above_in_all()) * CROWD_WORTH;
         let off: f64 = self.targets().into_iter().map(|it| self.off(it, 0, 0.0)).sum();
-        let missed = to_f64(self.missed() as u64) * MISSED_WORTH;
+        let is_full = |it: &u16| self.bytes[usize::from(*it)] >= self.limit[usize::from(*it)] + 1.0;
+        let full = self.targets().iter().filter(|it| is_full(it)).count();
+        // What does not fit is worse than whatever is not level.
+        let missed = to_f64((self.missed() + full * self.counts.len()) as u64) * MISSED_WORTH;
         bytes + (f64::from(replicas) * REPLICA_WORTH + crowd + missed) * self.replica_price + off
     }
 }

@@ -4,7 +4,7 @@
 //! 2. Replicas that are missing are placed, the largest first, where most bytes are lacking for each replica that is lacking.
 //! 3. Counts are levelled, by replicas of the size that brings bytes level too.
 //! 4. Bytes are brought within the tolerance, by moves that keep counts level and by swaps.
-//! 5. Where few replicas move, some of the moves are taken back and made anew, again and again; what is better is kept.
+//! 5. Where few replicas move, or a rule is not met, changes are tried, hundreds of thousands of them; what is better is kept.
 //! 6. Topics are spread, by exchanging replicas that move anyway.
 //! 7. Leaders are levelled, by turning lists round.
 //! 8. Replicas get disks, where disks are known.
