@@ -153,7 +153,8 @@ fn behind(instance: &Instance, row: &Value, ours: &Outcome) -> Option<(bool, Str
         ("ms", number(row, "milliseconds"), ours.time.as_secs_f64() * 1e3, 0.05),
     ];
     let words = row["missed"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let missed: Vec<&str> = words.map(|it| it.split([':', ' ']).next().unwrap_or(it)).collect();
+    let missed: Vec<&str> =
+        words.map(|it| it.split(':').next().unwrap_or(it).split(" outside").next().unwrap_or(it)).collect();
     let ahead = columns.into_iter().filter_map(|(name, theirs, ours, slack)| {
         let theirs = theirs.filter(|it| *it < ours - slack)?;
         Some(format!("{name} {theirs} against {ours:.3}"))
