@@ -31,8 +31,9 @@ pub struct Listed {
     pub adding: Vec<i32>,
     /// Those on their way out.
     pub removing: Vec<i32>,
-    /// Those in sync.
-    pub isr: Vec<i32>,
+    /// Those that have all that was acknowledged: in sync (ISR), or eligible to lead without being so (ELR, KIP-966), as those
+    /// are that were shut down cleanly last.
+    pub complete: Vec<i32>,
 }
 
 /// A log directory.
@@ -310,8 +311,8 @@ impl One<'_> {
     /// Whether a replica is on its way in, not in sync, and behind one that is.
     fn falls_short(&self, broker: i32, replica: &Replica) -> bool {
         let Some(listed) = self.listed() else { return false };
-        let is_new = listed.adding.contains(&broker) && !listed.isr.contains(&broker);
-        let in_sync = self.held().iter().filter(|other| listed.isr.contains(&self.broker_of(other)));
+        let is_new = listed.adding.contains(&broker) && !listed.complete.contains(&broker);
+        let in_sync = self.held().iter().filter(|other| listed.complete.contains(&self.broker_of(other)));
         is_new && in_sync.map(|other| self.reach(other)).max() > Some(self.reach(replica))
     }
 
@@ -321,7 +322,7 @@ impl One<'_> {
         }
         let in_sync = |replica: &&Replica| {
             let broker = self.broker_of(replica);
-            self.listed().is_none_or(|listed| listed.isr.contains(&broker))
+            self.listed().is_none_or(|listed| listed.complete.contains(&broker))
         };
         let best = self.held().iter().filter(in_sync).max_by_key(|replica| self.reach(replica)).copied();
         let best = match best {
@@ -386,7 +387,7 @@ mod tests {
             future: BTreeSet::new(),
             listed: listed.map(|(replicas, removing, isr)| {
                 let (replicas, removing, isr) = (replicas.to_vec(), removing.to_vec(), isr.to_vec());
-                let listed = Listed { replicas, adding: vec![3], removing, isr };
+                let listed = Listed { replicas, adding: vec![3], removing, complete: isr };
                 BTreeMap::from([(name, listed)])
             }),
         }

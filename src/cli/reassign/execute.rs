@@ -212,9 +212,13 @@ fn site(plan: &[PlannedPartition], dirs: &LogDirs, ui: &mut Ui) -> anyhow::Resul
         for it in plan {
             let record = image.topic_named(&it.topic).and_then(|topic| topic.partitions.get(&it.partition));
             if let Some(record) = record {
-                let (replicas, isr) = (record.replicas.clone(), record.isr.clone());
+                let mut complete = [record.isr.as_slice(), &record.elr].concat();
+                if complete.is_empty() {
+                    complete.clone_from(&record.last_known_elr);
+                }
                 let (adding, removing) = (record.adding_replicas.clone(), record.removing_replicas.clone());
-                listed.insert((it.topic.clone(), it.partition), Listed { replicas, adding, removing, isr });
+                let of_record = Listed { replicas: record.replicas.clone(), adding, removing, complete };
+                listed.insert((it.topic.clone(), it.partition), of_record);
             }
         }
         listed
