@@ -213,6 +213,16 @@ pub enum TopicArg {
     Pattern(Regex),
 }
 
+impl PartialEq for TopicArg {
+    fn eq(&self, other: &TopicArg) -> bool {
+        match (self, other) {
+            (TopicArg::Names(ours), TopicArg::Names(theirs)) => ours == theirs,
+            (TopicArg::Pattern(ours), TopicArg::Pattern(theirs)) => ours.as_str() == theirs.as_str(),
+            _ => false,
+        }
+    }
+}
+
 impl TopicArg {
     /// Reads `orders`, `orders,payments` or `re:^ord`.
     pub fn parse(text: &str) -> Result<TopicArg, regex::Error> {

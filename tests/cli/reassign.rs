@@ -428,3 +428,24 @@ fn recorded_instances_are_planned_as_the_judge_wants_them() {
         assert_eq!(plan == "{\"version\":1,\"partitions\":[]}\n", name == "s11-noop", "{name}");
     }
 }
+
+#[test]
+fn who_wants_balance_gets_bytes_nearer_to_fair_for_more_that_is_moved() {
+    let Some(dir) = recorded::reassign_dir() else { return };
+    let file = dir.join("instances/s02-add-racks.json");
+    let summary = |objective: &str| {
+        let args = ["reassign", "generate", "--cluster", text(&file), "--objective", objective, "--json", "-q"];
+        let (code, stdout, stderr) = run(&args);
+        assert_eq!(code, 0, "{objective}: {stderr}");
+        let rows = rows(&stdout);
+        let bytes =
+            rows.iter().filter(|row| row["type"] == "broker").map(|row| row["size_bytes_after"].as_f64().unwrap());
+        let bytes: Vec<f64> = bytes.collect();
+        let spread = bytes.iter().copied().fold(0.0, f64::max) / bytes.iter().copied().fold(f64::MAX, f64::min);
+        let moved = rows.iter().find(|row| row["type"] == "summary").unwrap()["moved_bytes"].as_u64().unwrap();
+        (spread, moved)
+    };
+    let (least, level) = (summary("min-move"), summary("balance"));
+    assert!(level.0 < 1.05 && least.0 > 1.15, "{least:?}, {level:?}");
+    assert!(level.1 > least.1 && level.1 < least.1 * 5 / 4, "{least:?}, {level:?}");
+}

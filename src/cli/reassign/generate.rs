@@ -100,7 +100,8 @@ pub fn run(args: &GenerateArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
     let after = planned.layout();
     let changes = Change::all(cluster, after);
     let mut report = Report::of(&problem, &quotas, after);
-    let known = |key: &str| bounds.get(key).copied().filter(|bound| (0.0..1e18).contains(bound)).unwrap_or(0.0);
+    let holds = |bound: &f64| args.rules.is_nothing() && (0.0..1e18).contains(bound);
+    let known = |key: &str| bounds.get(key).copied().filter(holds).unwrap_or(0.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "looked at above")]
     let known = |key: &str| known(key).ceil() as u64;
     report.bounds.replicas = report.bounds.replicas.max(known("replicas_count_rack"));

@@ -16,9 +16,30 @@ use crate::reassign::quota::Quotas;
 
 /// How far bytes may be from fair where nobody says.
 const TOLERANCE: f64 = 0.1;
+/// The same where balance counts for more than what is moved.
+const BALANCED: f64 = 0.02;
+
+/// What counts most, once every rule is kept and counts are level.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Objective {
+    /// Move as few bytes as can be: bytes within 10 % of fair are level enough
+    #[default]
+    MinMove,
+    /// Bytes within 2 % of fair
+    Balance,
+}
+
+impl Objective {
+    const fn tolerance(self) -> f64 {
+        match self {
+            Objective::MinMove => TOLERANCE,
+            Objective::Balance => BALANCED,
+        }
+    }
+}
 
 /// What a plan has to keep to.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Args, Debug, Clone, Default, PartialEq)]
 #[command(next_help_heading = "Rules")]
 pub struct RuleArgs {
     /// Brokers that shall have replicas: new ones join, those of the cluster that are not named are emptied
@@ -51,9 +72,12 @@ pub struct RuleArgs {
     /// Replicas of every partition, or of those of a topic (repeatable). Default: as many as there are
     #[arg(long, value_name = "N|TOPIC=N", value_parser = factor)]
     replication_factor: Vec<(Option<String>, usize)>,
+    /// What counts most, once every rule is kept and replicas are level
+    #[arg(long, value_name = "WHAT", value_enum)]
+    objective: Option<Objective>,
     /// How far a broker's bytes may be from its fair share: 0.1 or 10%
     ///
-    /// Default: 10%, or what an instance file says; where sizes are not known replicas are counted only.
+    /// Default: as --objective has it, or an instance file; where sizes are not known replicas are counted only.
     #[arg(long, value_name = "PART", value_parser = part)]
     bytes_tolerance: Option<f64>,
     /// How far a disk's bytes may be from its share of its broker's: 0.1 or 10%
@@ -104,6 +128,11 @@ fn part(text: &str) -> Result<f64, String> {
 }
 
 impl RuleArgs {
+    /// Whether nothing is asked for: what an instance file knows of its bounds holds for its own rules only.
+    pub fn is_nothing(&self) -> bool {
+        *self == RuleArgs::default()
+    }
+
     /// Brings what was read to what the options say.
     pub fn apply(&self, source: &mut Source, ui: &mut Ui) -> anyhow::Result<Rules> {
         let inventory = &mut source.inventory;
@@ -117,8 +146,8 @@ impl RuleArgs {
         let has_sizes = inventory.cluster.sizes.iter().any(|size| *size > 0);
         rules.bytes_tolerance = match self.bytes_tolerance {
             Some(tolerance) => Some(tolerance),
-            None if is_instance => rules.bytes_tolerance,
-            None => has_sizes.then_some(TOLERANCE),
+            None if is_instance && self.objective.is_none() => rules.bytes_tolerance,
+            None => has_sizes.then_some(self.objective.unwrap_or_default().tolerance()),
         };
         if let Some(replication) = self.replication(&inventory.cluster)? {
             rules.replication = replication;
