@@ -14,6 +14,7 @@ mod offsets;
 mod partition_of;
 mod produce;
 mod reassign;
+mod reassign_execute;
 mod recover;
 mod support;
 mod topics;

@@ -13,7 +13,7 @@ use crate::cli::consume::select::storage_problem;
 use crate::cli::json_row::JsonRow;
 use crate::cli::recover::say_holders;
 use crate::cli::size::SizeStyle;
-use crate::cli::ui::{Problem, Ui};
+use crate::cli::ui::{Problem, Settings, Ui};
 use crate::cli::{Outcome, man};
 use crate::reassign::offline::{self, Listed, Name, Obstacle, Offline, Place, Replica, Site, Step};
 use crate::reassign::plan_json::{PlannedPartition, parse_plan, write_plan};
@@ -71,20 +71,21 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     if !args.dry_run {
         moving::refuse_interrupted(&found)?;
     }
-    let mut decided = decide(args, &plan, global, ui)?;
     let mut locks = Vec::new();
-    if args.dry_run {
+    let decided = if args.dry_run {
+        let decided = decide(args, &plan, global, ui)?;
         say_holders(&moving::touched(&decided.jobs).into_iter().collect::<Vec<_>>(), ui)?;
-    } else if !decided.jobs.is_empty() {
-        // Under the locks nothing changes any more: what is done is decided then.
-        let held = moving::touched(&decided.jobs);
+        decided
+    } else {
+        // Under the locks nothing changes any more: what is done is decided, and told, then.
+        let mut unheard = Ui::on(Settings::default(), Box::new(std::io::sink()), Box::new(std::io::sink()));
+        let held = moving::touched(&decide(args, &plan, global, &mut unheard)?.jobs);
         locks = moving::lock(&held, ui)?;
-        decided = decide(args, &plan, global, ui)?;
-        decided.jobs.retain(|job| held.contains(&job.from) && held.contains(&job.to));
-    }
-    if !args.dry_run {
         moving::clear_stale(&found, &locks)?;
-    }
+        let mut decided = decide(args, &plan, global, ui)?;
+        decided.jobs.retain(|job| held.contains(&job.from) && held.contains(&job.to));
+        decided
+    };
     let Decided { jobs, offline, mut outcome } = decided;
     tell_obstacles(&offline, &rows, ui);
     if !offline.obstacles.is_empty() {
@@ -100,8 +101,13 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
             text.push_str(&format!(", {} s at the throttle", bytes.div_ceil(rate)));
         }
         ui.note(&format!("{text}; nothing written"));
+        if let Err(error) = moves::check_room(&jobs) {
+            let problem = moving::move_problem(&error);
+            outcome |= problem.ends_with();
+            ui.error(problem);
+        }
     } else if planned == 0 {
-        let why = if offline.obstacles.is_empty() { "nothing to do" } else { "nothing that can be done here" };
+        let why = if outcome == Outcome::Done { "nothing to do" } else { "nothing that can be done here" };
         ui.note(why);
     } else {
         let journal = moves::begin(jobs, None).map_err(|error| moving::move_problem(&error))?;

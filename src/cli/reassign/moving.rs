@@ -21,7 +21,7 @@ const COLUMNS: &[Column] = &[
     Column::left("PARTITION", 20),
     Column::left("ACTION", 6),
     Column::right("SIZE", 10),
-    Column::left("STATE", 7),
+    Column::left("STATE", 12),
     Column::left("FROM", 20),
     Column::left("TO", 6),
 ];
@@ -236,7 +236,7 @@ pub fn move_problem(error: &MoveError) -> Problem {
     let refused = |code: &'static str| Problem::new(code, text.clone()).outcome(Outcome::Refused);
     match error {
         MoveError::Storage(error) => checkpoint_problem(error),
-        MoveError::Journal { path, position, what } => Problem::new("malformed", what.clone())
+        MoveError::Journal { path, position, what } => Problem::new("malformed", format!("position {position}: {what}"))
             .path(path)
             .position(*position)
             .hint("the jobs in its lines up to there are done or can be seen; please report this"),
@@ -259,7 +259,7 @@ pub fn move_problem(error: &MoveError) -> Problem {
             .hint("something writes to it without the log directory's lock; stop that and go on with: logdir reassign resume"),
         MoveError::Differs { .. } => Problem::new("io", text)
             .hint("the original is as it was; the new disk does not keep what is written to it: look at the system's log"),
-        MoveError::Damaged { damage } => Problem::new("crc_mismatch", damage.what.clone())
+        MoveError::Damaged { damage } => Problem::new("crc_mismatch", format!("position {}: {}", damage.position, damage.what))
             .path(&damage.path)
             .position(damage.position)
             .outcome(Outcome::Findings)

@@ -367,7 +367,7 @@ pub(super) fn say_holders(places: &[PathBuf], ui: &mut Ui) -> anyhow::Result<Vec
     for dir in places {
         if let Some(holder) = lock::holder(dir).map_err(|error| storage_problem(&error))? {
             let text = format!("is open in {holder}; what is planned now may not be true any more later");
-            ui.warning(Problem::new("locked", text).path(dir).hint("--execute waits for it to be stopped"));
+            ui.warning(Problem::new("locked", text).path(dir).hint("stop it before that is done"));
         }
     }
     Ok(Vec::new())

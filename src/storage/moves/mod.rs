@@ -40,7 +40,7 @@ use thiserror::Error;
 
 pub use self::job::{Act, FileFacts, Job, State};
 pub use self::journal::{Found, Journal, Tracked, find};
-pub use self::run::{Event, Finished, Options, begin, run};
+pub use self::run::{Event, Finished, Options, begin, check_room, run};
 pub use self::undo::{reversed, undo};
 use super::create;
 use super::fs::StorageError;

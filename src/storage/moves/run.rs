@@ -75,12 +75,17 @@ pub fn begin(jobs: Vec<Job>, undoes: Option<String>) -> Result<Journal, MoveErro
     let dirs: BTreeSet<PathBuf> = jobs.iter().flat_map(|job| [job.from.clone(), job.to.clone()]).collect();
     let dirs: Vec<PathBuf> = dirs.into_iter().collect();
     dirs.iter().try_for_each(|dir| checkpoints::check(dir))?;
-    Room::of(dirs.iter().map(PathBuf::as_path))?.check(&jobs.iter().collect::<Vec<_>>())?;
+    check_room(&jobs)?;
     let id = match dirs.first() {
         Some(dir) => new_id(dir)?,
         None => return Err(MoveError::Nothing),
     };
     Journal::begin(id, &dirs, jobs, undoes)
+}
+
+/// Whether there is room for all of these jobs, done one after the other in some order.
+pub fn check_room(jobs: &[Job]) -> Result<(), MoveError> {
+    Room::of(jobs.iter())?.check(&jobs.iter().collect::<Vec<_>>())
 }
 
 /// Carries out what is left of a run.
@@ -103,9 +108,7 @@ pub fn run(
             Stage::Over => {}
         }
     }
-    let dirs: BTreeSet<&Path> =
-        journal.jobs.iter().flat_map(|it| [it.job.from.as_path(), it.job.to.as_path()]).collect();
-    let room = Room::of(dirs.into_iter())?;
+    let room = Room::of(journal.jobs.iter().map(|tracked| &tracked.job))?;
     let shared = Shared {
         queue: Mutex::new(Queue { pending: copies, running: HashMap::new(), under_way: 0, room }),
         has_changed: Condvar::new(),
