@@ -30,12 +30,33 @@ pub struct Pace<'a> {
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Copies a file; its bytes, length, owner, mode and times are on disk when it returns, its name after a sync of its
-/// directory. Holes stay holes. The CRC-32C of its bytes.
+/// A file that was copied, and is not on disk yet.
+pub struct Copied {
+    source: File,
+    target: File,
+    path: PathBuf,
+    /// The CRC-32C of its bytes.
+    pub crc: u32,
+}
+
+impl Copied {
+    /// Bytes, length, owner, mode and times are on disk when it returns, the name after a sync of its directory.
+    ///
+    /// On the descriptor that wrote: it learns of every error since.
+    pub fn settle(self) -> Result<u32, MoveError> {
+        fs::sync_whole(&self.target, &self.path).map_err(|error| StorageError::new(&self.path, error))?;
+        for file in [&self.target, &self.source] {
+            let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+        }
+        Ok(self.crc)
+    }
+}
+
+/// Copies a file, with owner, mode and times. Holes stay holes. The disk has begun to write it; [`Copied::settle`] waits.
 ///
 /// Shares blocks where the file system does that (`FICLONE`), else lets the kernel copy (`copy_file_range`), else does it
 /// itself.
-pub fn copy_file(from: &Path, to: &Path, pace: &Pace<'_>) -> Result<u32, MoveError> {
+pub fn copy_file(from: &Path, to: &Path, pace: &Pace<'_>) -> Result<Copied, MoveError> {
     let error_of = |path: &Path| {
         let path = path.to_owned();
         move |error| StorageError::new(path.clone(), error)
@@ -58,10 +79,10 @@ pub fn copy_file(from: &Path, to: &Path, pace: &Pace<'_>) -> Result<u32, MoveErr
     if (pace.stops)() {
         return Err(MoveError::Stopped);
     }
-    keep_attributes(&metadata, &target).and_then(|()| fs::sync_whole(&target, to)).map_err(error_of(to))?;
+    keep_attributes(&metadata, &target).map_err(error_of(to))?;
+    // Starts to write it, and waits for nothing: many small files get their blocks before the first one waits.
     let _ = rustix::fs::fadvise(&target, 0, None, Advice::DontNeed);
-    let _ = rustix::fs::fadvise(&source, 0, None, Advice::DontNeed);
-    Ok(crc.value())
+    Ok(Copied { source, target, path: to.to_owned(), crc: crc.value() })
 }
 
 struct Copying<'a> {
@@ -254,7 +275,7 @@ mod tests {
         file.set_permissions(std::fs::Permissions::from_mode(0o640)).unwrap();
         let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_789);
         file.set_modified(time).unwrap();
-        let crc = copy_file(&from, &to, &AT_ANY_PACE).unwrap();
+        let crc = copy_file(&from, &to, &AT_ANY_PACE).unwrap().settle().unwrap();
         assert_eq!(crc, crate::crc::crc32c(&bytes));
         assert_eq!(read_back(&to, &AT_ANY_PACE).unwrap(), (bytes.len() as u64, crc));
         assert!(std::fs::read(&to).unwrap() == bytes);
@@ -262,7 +283,7 @@ mod tests {
         assert_eq!((after.mode() & 0o7777, after.modified().unwrap()), (0o640, time));
         assert!(after.blocks() <= before.blocks(), "{} blocks of {}", after.blocks(), before.blocks());
         std::fs::write(&from, "").unwrap();
-        assert_eq!(copy_file(&from, &to, &AT_ANY_PACE).unwrap(), crate::crc::crc32c(b""), "over a longer one");
+        assert_eq!(copy_file(&from, &to, &AT_ANY_PACE).unwrap().crc, crate::crc::crc32c(b""), "over a longer one");
         assert_eq!(std::fs::metadata(&to).unwrap().len(), 0);
     }
 

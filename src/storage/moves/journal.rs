@@ -279,12 +279,20 @@ impl Journal {
         self.append(jobs.iter().map(|job| Line::State(*job, state)).collect())
     }
 
-    /// Notes files that were copied: name, length, CRC-32C.
-    pub(super) fn note_files(&mut self, job: usize, files: Vec<(String, u64, u32)>) -> Result<(), MoveError> {
-        if files.is_empty() {
-            return Ok(());
-        }
-        self.append(files.into_iter().map(|(name, len, crc)| Line::File(job, name, len, crc)).collect())
+    /// Notes files that were copied: their job, name, length, CRC-32C.
+    pub(super) fn note_files(&mut self, files: Vec<(usize, String, u64, u32)>) -> Result<(), MoveError> {
+        self.note_whole(files, &[])
+    }
+
+    /// Notes files that were copied, and jobs whose copies are whole with them.
+    pub(super) fn note_whole(
+        &mut self,
+        files: Vec<(usize, String, u64, u32)>,
+        whole: &[usize],
+    ) -> Result<(), MoveError> {
+        let files = files.into_iter().map(|(job, name, len, crc)| Line::File(job, name, len, crc));
+        let lines: Vec<Line> = files.chain(whole.iter().map(|job| Line::State(*job, State::Verified))).collect();
+        if lines.is_empty() { Ok(()) } else { self.append(lines) }
     }
 
     /// Notes that a job begins anew, with what is in its directory now.
@@ -342,7 +350,7 @@ mod tests {
         let job = || Job::new("0".repeat(32), &partition, super::super::Act::Move, &dirs[0], Some(&dirs[1])).unwrap();
         let mut journal = Journal::begin("run".to_owned(), &dirs, vec![job()], None).unwrap();
         journal.note(&[0], State::Copying).unwrap();
-        journal.note_files(0, vec![("a.log".to_owned(), 5, 7)]).unwrap();
+        journal.note_files(vec![(0, "a.log".to_owned(), 5, 7)]).unwrap();
         let path = journal.path().to_owned();
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..whole.len() {

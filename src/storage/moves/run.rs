@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::commit::commit;
-use super::copy::{self, Pace};
+use super::copy::{self, Copied, Pace};
 use super::job::{Act, FileFacts, Job, State, facts_of};
-use super::journal::Journal;
+use super::journal::{Journal, Tracked};
 use super::room::Room;
 use super::throttle::Throttle;
 use super::{MoveError, checkpoints, new_id};
@@ -20,8 +20,16 @@ use crate::types::TopicPartition;
 const TICK: Duration = Duration::from_millis(100);
 /// Files whose copies are noted together: what a crash makes copy again is less than this and one file.
 const NOTE_BYTES: u64 = 64 << 20;
+/// Files that are written before the first of them is waited for; each is open meanwhile.
+const FILES_MAX: usize = 64;
+/// Jobs that one thread copies together, where they are small.
+const TOGETHER_MAX: usize = 16;
+/// Bytes of jobs that one thread copies together, where they are more than one.
+const TOGETHER_BYTES: u64 = 16 << 20;
 /// Jobs that change names together.
 const COMMIT_MAX: usize = 256;
+/// How long a copy that is whole waits for others to get its name with.
+const COMMIT_WAIT: Duration = Duration::from_millis(500);
 
 /// How a run is carried out.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +179,9 @@ fn stage(journal: &mut Journal, number: usize, report: &mut dyn FnMut(Event<'_>)
     Ok(if copies { Stage::Copy } else { Stage::Commit })
 }
 
+/// The number of a job, and whether its copy is whole.
+type Checked = (usize, Result<(), MoveError>);
+
 /// What the threads of a run share.
 struct Shared<'a> {
     queue: Mutex<Queue>,
@@ -256,15 +267,11 @@ impl Shared<'_> {
             for _ in 0..self.options.workers.max(1) {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    while let Some(number) = self.next() {
-                        let copied = number.and_then(|number| {
-                            let copied = self.copy(number);
-                            self.ran(number);
-                            // What is of one job alone does not end this thread.
-                            match copied {
-                                Err(error) if !error.is_of_one_job() => Err(error),
-                                copied => Ok((number, copied)),
-                            }
+                    while let Some(numbers) = self.next() {
+                        let copied = numbers.and_then(|numbers| {
+                            let copied = self.copy(&numbers);
+                            self.ran(&numbers);
+                            copied
                         });
                         let has_failed = copied.is_err();
                         if has_failed {
@@ -277,33 +284,40 @@ impl Shared<'_> {
                 });
             }
             drop(sender);
-            loop {
-                let first = match receiver.recv_timeout(TICK) {
-                    Ok(first) => Some(first),
-                    Err(mpsc::RecvTimeoutError::Timeout) => None,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                };
-                let mut whole = Vec::new();
-                for copied in first.into_iter().chain(receiver.try_iter().take(COMMIT_MAX)) {
-                    match copied {
-                        Ok((number, Ok(()))) => whole.push(number),
-                        Ok((number, Err(error))) => {
+            let (mut whole, mut since): (Vec<usize>, _) = (Vec::new(), Instant::now());
+            let mut is_over = false;
+            while !is_over {
+                match receiver.recv_timeout(TICK) {
+                    Ok(Ok(copied)) => {
+                        if whole.is_empty() {
+                            since = Instant::now();
+                        }
+                        for (number, copied) in copied {
+                            let Err(error) = copied else {
+                                whole.push(number);
+                                continue;
+                            };
                             self.over(&[number]);
                             if let Some(tracked) = locked(&self.journal).jobs.get(number) {
                                 report(Event::Failed(&tracked.job, &error));
                             }
                         }
-                        Err(error) => keep_worse(&mut first_error, error),
                     }
+                    Ok(Err(error)) => keep_worse(&mut first_error, error),
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    Err(mpsc::RecvTimeoutError::Disconnected) => is_over = true,
                 }
                 report(Event::Progress(self.copied.swap(0, Ordering::Relaxed)));
-                if !whole.is_empty() {
+                // Many at once: the checkpoints are written anew for each time, not for each job.
+                let is_due = is_over || whole.len() >= COMMIT_MAX || since.elapsed() >= COMMIT_WAIT;
+                if is_due && !whole.is_empty() {
                     // What is whole gets its name also when something else has failed: it need not be copied again.
                     if let Err(error) = self.commit(&whole, report) {
                         self.stopped.store(true, Ordering::Relaxed);
                         keep_worse(&mut first_error, error);
                     }
                     self.over(&whole);
+                    whole.clear();
                 }
             }
         });
@@ -314,8 +328,9 @@ impl Shared<'_> {
         }
     }
 
-    /// The next job to be copied; `None` when there is none, or none any more.
-    fn next(&self) -> Option<Result<usize, MoveError>> {
+    /// The next jobs to be copied: one, or small ones between the same log directories. `None` when there is none, or none any
+    /// more.
+    fn next(&self) -> Option<Result<Vec<usize>, MoveError>> {
         let mut queue = locked(&self.queue);
         loop {
             if self.is_stopped() || queue.pending.is_empty() {
@@ -329,17 +344,25 @@ impl Shared<'_> {
                 queue.room.fits(job) && busy(&job.from) < limit && busy(&job.to) < limit
             };
             let found = queue.pending.iter().position(|number| job_of(*number).is_some_and(is_free));
-            let job = found.and_then(|at| queue.pending.get(at)).and_then(|number| job_of(*number)).cloned();
-            if let (Some(at), Some(job)) = (found, job) {
-                drop(journal);
-                let number = queue.pending.remove(at)?;
-                queue.room.take(&job);
-                queue.under_way += 1;
-                let devices = queue.devices(&job);
-                for device in devices {
+            let first =
+                found.and_then(|at| queue.pending.remove(at)).and_then(|number| Some((number, job_of(number)?)));
+            if let Some((number, job)) = first {
+                for device in queue.devices(job) {
                     *queue.running.entry(device).or_default() += 1;
                 }
-                return Some(Ok(number));
+                queue.room.take(job);
+                let (mut numbers, mut bytes) = (vec![number], job.bytes());
+                while let Some(next) = found.and_then(|at| queue.pending.get(at)).and_then(|number| job_of(*number)) {
+                    bytes = bytes.saturating_add(next.bytes());
+                    let is_small = bytes <= TOGETHER_BYTES && numbers.len() < TOGETHER_MAX;
+                    if !is_small || (&next.from, &next.to) != (&job.from, &job.to) || !queue.room.fits(next) {
+                        break;
+                    }
+                    queue.room.take(next);
+                    numbers.extend(found.and_then(|at| queue.pending.remove(at)));
+                }
+                queue.under_way += numbers.len();
+                return Some(Ok(numbers));
             }
             if queue.under_way == 0 {
                 let pending: Vec<&Job> = queue.pending.iter().filter_map(|number| job_of(*number)).collect();
@@ -352,11 +375,11 @@ impl Shared<'_> {
         }
     }
 
-    /// A job is not being copied any more.
-    fn ran(&self, number: usize) {
-        let job = locked(&self.journal).jobs.get(number).map(|tracked| tracked.job.clone());
+    /// Jobs that were copied together are not being copied any more.
+    fn ran(&self, numbers: &[usize]) {
+        let first = numbers.first().and_then(|number| Some(locked(&self.journal).jobs.get(*number)?.job.clone()));
         let mut queue = locked(&self.queue);
-        let devices = job.map(|job| queue.devices(&job)).unwrap_or_default();
+        let devices = first.map(|job| queue.devices(&job)).unwrap_or_default();
         for device in devices {
             if let Some(running) = queue.running.get_mut(&device) {
                 *running = running.saturating_sub(1);
@@ -384,31 +407,55 @@ impl Shared<'_> {
         self.has_changed.notify_all();
     }
 
-    /// Makes the copy of a job, reads it back and holds it against the original.
-    fn copy(&self, number: usize) -> Result<(), MoveError> {
-        let (job, state, known) = {
+    /// Makes the copies of jobs, reads them back and holds them against the originals. What came of each; an error where it
+    /// is not of one job.
+    fn copy(&self, numbers: &[usize]) -> Result<Vec<Checked>, MoveError> {
+        let tracked: Vec<(usize, Tracked)> = {
             let mut journal = locked(&self.journal);
-            let Some(tracked) = journal.jobs.get(number).cloned() else { return Ok(()) };
-            if tracked.state < State::Copying {
-                journal.note(&[number], State::Copying)?;
-            }
-            (tracked.job, tracked.state, tracked.copied)
+            let fresh = |number: &usize| journal.jobs.get(*number).is_some_and(|it| it.state < State::Copying);
+            let fresh: Vec<usize> = numbers.iter().copied().filter(fresh).collect();
+            journal.note(&fresh, State::Copying)?;
+            numbers.iter().filter_map(|number| Some((*number, journal.jobs.get(*number)?.clone()))).collect()
         };
         let (progress, stops) = (|bytes: u64| self.told(bytes), || self.is_stopped());
         let pace = Pace { throttle: self.throttle.as_ref(), stops: &stops, progress: &progress };
-        let source = if fs::is_dir(&job.source())? { job.source() } else { job.retired() };
-        let temporary = job.temporary();
-        if !fs::is_dir(&temporary)? {
-            fs::create_dir(&temporary)?;
-            copy::keep_dir_attributes(&source, &temporary)?;
-            fs::sync_dir(&job.to)?;
+        let mut made: BTreeSet<&Path> = BTreeSet::new();
+        for (_, Tracked { job, .. }) in &tracked {
+            let temporary = job.temporary();
+            if !fs::is_dir(&temporary)? {
+                fs::create_dir(&temporary)?;
+                copy::keep_dir_attributes(&source_of(job)?, &temporary)?;
+                made.insert(&job.to);
+            }
         }
-        let mut copied = self.copy_files(number, &job, &source, known, &pace)?;
-        self.check(number, &job, &source, &mut copied, &pace)?;
-        if state < State::Verified {
-            locked(&self.journal).note(&[number], State::Verified)?;
+        made.into_iter().try_for_each(fs::sync_dir)?;
+        let mut unsettled = Unsettled::default();
+        let mut copied = Vec::with_capacity(tracked.len());
+        for (number, Tracked { job, copied: known, .. }) in &tracked {
+            copied.push(self.copy_files(*number, job, known, &mut unsettled, &pace)?);
         }
-        Ok(())
+        // First all of them, then the disk is waited for: it writes what belongs to many files at once.
+        let mut lines = unsettled.settle()?;
+        for (_, Tracked { job, .. }) in &tracked {
+            fs::sync_dir(&job.temporary())?;
+        }
+        if tracked.iter().any(|(_, tracked)| tracked.job.bytes() >= NOTE_BYTES) {
+            locked(&self.journal).note_files(std::mem::take(&mut lines))?;
+        }
+        let mut ended = Vec::with_capacity(tracked.len());
+        for ((number, Tracked { job, .. }), copied) in tracked.iter().zip(&mut copied) {
+            match self.check(*number, job, copied, &pace) {
+                Err(error) if !error.is_of_one_job() => return Err(error),
+                checked => ended.push((*number, checked)),
+            }
+        }
+        let whole = |(number, tracked): &(usize, Tracked)| {
+            let is_whole = ended.iter().any(|(ended, checked)| ended == number && checked.is_ok());
+            (is_whole && tracked.state < State::Verified).then_some(*number)
+        };
+        let whole: Vec<usize> = tracked.iter().filter_map(whole).collect();
+        locked(&self.journal).note_whole(lines, &whole)?;
+        Ok(ended)
     }
 
     fn told(&self, bytes: u64) {
@@ -420,36 +467,33 @@ impl Shared<'_> {
         &self,
         number: usize,
         job: &Job,
-        source: &Path,
-        known: Vec<(String, u64, u32)>,
+        known: &[(String, u64, u32)],
+        unsettled: &mut Unsettled,
         pace: &Pace<'_>,
     ) -> Result<HashMap<String, (u64, u32)>, MoveError> {
-        let temporary = job.temporary();
+        let (source, temporary) = (source_of(job)?, job.temporary());
         let mut copied: HashMap<String, (u64, u32)> =
-            known.into_iter().map(|(name, len, crc)| (name, (len, crc))).collect();
+            known.iter().map(|(name, len, crc)| (name.clone(), (*len, *crc))).collect();
         let there: HashMap<String, u64> =
             facts_of(&temporary)?.into_iter().map(|facts| (facts.name, facts.len)).collect();
         for name in there.keys().filter(|name| !job.files.iter().any(|file| file.name == **name)) {
             fs::remove_if_present(&temporary.join(name))?;
         }
-        let (mut unnoted, mut unnoted_bytes) = (Vec::new(), 0);
         for file in &job.files {
             let is_there = there.get(&file.name) == Some(&file.len);
             if is_there && copied.get(&file.name).is_some_and(|(len, _)| *len == file.len) {
                 self.told(file.len);
                 continue;
             }
-            let crc = copy::copy_file(&source.join(&file.name), &temporary.join(&file.name), pace)?;
-            copied.insert(file.name.clone(), (file.len, crc));
-            unnoted.push((file.name.clone(), file.len, crc));
-            unnoted_bytes += file.len;
-            if unnoted_bytes >= NOTE_BYTES {
-                locked(&self.journal).note_files(number, std::mem::take(&mut unnoted))?;
-                unnoted_bytes = 0;
+            let copy = copy::copy_file(&source.join(&file.name), &temporary.join(&file.name), pace)?;
+            copied.insert(file.name.clone(), (file.len, copy.crc));
+            unsettled.bytes += file.len;
+            unsettled.files.push((number, file.name.clone(), file.len, copy));
+            if unsettled.bytes >= NOTE_BYTES || unsettled.files.len() >= FILES_MAX {
+                let lines = unsettled.settle()?;
+                locked(&self.journal).note_files(lines)?;
             }
         }
-        fs::sync_dir(&temporary)?;
-        locked(&self.journal).note_files(number, unnoted)?;
         Ok(copied)
     }
 
@@ -458,21 +502,20 @@ impl Shared<'_> {
         &self,
         number: usize,
         job: &Job,
-        source: &Path,
         copied: &mut HashMap<String, (u64, u32)>,
         pace: &Pace<'_>,
     ) -> Result<(), MoveError> {
-        let temporary = job.temporary();
+        let (source, temporary) = (source_of(job)?, job.temporary());
         for FileFacts { name, len, .. } in &job.files {
             let path = temporary.join(name);
             if Some(&copy::read_back(&path, pace)?) == copied.get(name) {
                 continue;
             }
-            let crc = copy::copy_file(&source.join(name), &path, pace)?;
+            let crc = copy::copy_file(&source.join(name), &path, pace)?.settle()?;
             if copy::read_back(&path, pace)? != (*len, crc) {
                 return Err(MoveError::Differs { path });
             }
-            locked(&self.journal).note_files(number, vec![(name.clone(), *len, crc)])?;
+            locked(&self.journal).note_files(vec![(number, name.clone(), *len, crc)])?;
             copied.insert(name.clone(), (*len, crc));
         }
         let names: Vec<String> = job.files.iter().map(|file| file.name.clone()).collect();
@@ -482,10 +525,32 @@ impl Shared<'_> {
             damage.path = damage.path.file_name().map(|name| source.join(name)).unwrap_or(damage.path);
             return Err(MoveError::Damaged { damage });
         }
-        if facts_of(source)? != job.files {
-            return Err(MoveError::Changed { path: source.to_owned() });
+        if facts_of(&source)? != job.files {
+            return Err(MoveError::Changed { path: source });
         }
         Ok(())
+    }
+}
+
+/// Where a partition is that is being copied: a crash may have left it with its other name.
+fn source_of(job: &Job) -> Result<PathBuf, MoveError> {
+    let source = job.source();
+    Ok(if fs::is_dir(&source)? { source } else { job.retired() })
+}
+
+/// Files that were copied and are not on disk yet, with the numbers of their jobs.
+#[derive(Default)]
+struct Unsettled {
+    files: Vec<(usize, String, u64, Copied)>,
+    bytes: u64,
+}
+
+impl Unsettled {
+    /// Waits for all of them. What is to be noted of each: job, name, length, CRC-32C.
+    fn settle(&mut self) -> Result<Vec<(usize, String, u64, u32)>, MoveError> {
+        self.bytes = 0;
+        let files = std::mem::take(&mut self.files).into_iter();
+        files.map(|(number, name, len, copied)| Ok((number, name, len, copied.settle()?))).collect()
     }
 }
 
