@@ -12,6 +12,7 @@ mod cluster;
 #[path = "support/copy.rs"]
 mod copy;
 #[path = "support/strace.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
 mod strace;
 
 use std::fs;
