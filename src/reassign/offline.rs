@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan_json::{ANY_LOG_DIR, PlannedPartition};
 
+/// The topic of the controllers' log (`Topic.CLUSTER_METADATA_TOPIC_NAME`).
+const METADATA: &str = "__cluster_metadata";
+
 /// Topic and number.
 pub type Name = (String, i32);
 
@@ -105,6 +108,10 @@ pub enum Obstacle {
     StillListed(i32),
     /// Nothing says who holds the partition.
     Unknown(i32),
+    /// The controllers' own log, which only they move.
+    Metadata,
+    /// The controllers know no such partition: a broker would set a copy aside.
+    NoTopic,
     /// There is no directory to copy.
     NoSource,
     /// None of the directories here is one of those in sync: records may be missing in them.
@@ -142,6 +149,10 @@ impl std::fmt::Display for Obstacle {
             Obstacle::Unknown(broker) => {
                 write!(f, "without a metadata log it is not known whether broker {broker} holds it still")
             }
+            Obstacle::Metadata => f.write_str("it is the controllers' own log, which is not moved"),
+            Obstacle::NoTopic => {
+                f.write_str("the controllers know no such partition, and its broker would set it aside as stray")
+            }
             Obstacle::NoSource => f.write_str("it is in none of the log directories that are named"),
             Obstacle::NotInSync => f.write_str("none of the replicas in sync is in the log directories that are named"),
             Obstacle::Furthest(broker) => {
@@ -173,7 +184,8 @@ pub fn offline(plan: &[PlannedPartition], site: &Site, force: bool) -> Offline {
     let mut counts: Vec<usize> = site.log_dirs.iter().map(|place| place.partitions).collect();
     for planned in plan {
         let name = (planned.topic.clone(), planned.partition);
-        let mut one = One { planned, site, force, name: &name, done: &mut done, counts: &mut counts };
+        let first_step = done.steps.len();
+        let mut one = One { planned, site, force, name: &name, done: &mut done, first_step, counts: &mut counts };
         one.decide();
         let lists = site.listed.as_ref().and_then(|listed| listed.get(&name));
         let stays = |listed: &Listed| -> Vec<i32> {
@@ -193,6 +205,8 @@ struct One<'a> {
     force: bool,
     name: &'a Name,
     done: &'a mut Offline,
+    /// The number of its first step.
+    first_step: usize,
     counts: &'a mut [usize],
 }
 
@@ -232,6 +246,10 @@ impl One<'_> {
     }
 
     fn decide(&mut self) {
+        if self.name.0 == METADATA {
+            self.meets(Obstacle::Metadata);
+            return;
+        }
         let mut is_complete = true;
         let wanted: Vec<(i32, Option<String>)> = (self.planned.replicas.iter().enumerate())
             .map(|(number, broker)| {
@@ -300,9 +318,13 @@ impl One<'_> {
 
     /// Gives a broker a copy of the directory that reaches furthest, of those in sync.
     fn copy(&mut self, broker: i32, to: usize) -> bool {
-        if self.listed().is_some_and(|listed| !listed.replicas.contains(&broker))
-            && !self.meets(Obstacle::NotListed(broker))
-        {
+        let obstacle = match self.listed() {
+            Some(listed) if !listed.replicas.contains(&broker) => Some(Obstacle::NotListed(broker)),
+            None if self.site.listed.is_some() => Some(Obstacle::NoTopic),
+            _ if self.site.future.contains(&(self.name.clone(), broker)) => Some(Obstacle::BeingMoved(broker)),
+            _ => None,
+        };
+        if obstacle.is_some_and(|obstacle| !self.meets(obstacle)) {
             return false;
         }
         self.copy_to(to, false)
@@ -347,6 +369,8 @@ impl One<'_> {
     fn let_go(&mut self, broker: i32, is_complete: bool) {
         let obstacle = match self.listed() {
             Some(listed) if listed.replicas.contains(&broker) => Some(Obstacle::StillListed(broker)),
+            _ if self.site.future.contains(&(self.name.clone(), broker)) => Some(Obstacle::BeingMoved(broker)),
+            None if self.site.listed.is_some() => Some(Obstacle::NoTopic),
             None => Some(Obstacle::Unknown(broker)),
             Some(_) => None,
         };
@@ -355,7 +379,8 @@ impl One<'_> {
         }
         let gone = self.on(broker);
         let stays = |replica: &&Replica| self.planned.replicas.contains(&self.broker_of(replica));
-        let copied = self.done.steps.iter().filter(|(name, _)| name == self.name).filter_map(|(_, step)| match step {
+        let steps = self.done.steps.get(self.first_step..).unwrap_or_default();
+        let copied = steps.iter().filter_map(|(_, step)| match step {
             Step::Copy { from, .. } => Some(*from),
             _ => None,
         });

@@ -17,6 +17,7 @@ use crate::cli::ui::{Problem, Settings, Ui};
 use crate::cli::{Outcome, man};
 use crate::reassign::offline::{self, Listed, Name, Obstacle, Offline, Place, Replica, Site, Step};
 use crate::reassign::plan_json::{PlannedPartition, parse_plan, write_plan};
+use crate::storage::cluster_metadata;
 use crate::storage::fs::{StorageError, replace_atomic};
 use crate::storage::inventory::LogDirs;
 use crate::storage::moves::{self, Act, Job};
@@ -68,8 +69,10 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     let malformed = |error: &dyn std::fmt::Display| Problem::new("malformed", error.to_string()).path(shown(file));
     let plan = parse_plan(&read_json(file)?).map_err(|error| malformed(&error))?;
     let found = moving::journals(global)?;
-    if !args.dry_run {
-        moving::refuse_interrupted(&found)?;
+    match moving::refuse_interrupted(&found) {
+        // What is planned then is not what there is.
+        Err(problem) if args.dry_run => ui.warning(Problem::of(&problem)),
+        refused => refused?,
     }
     let mut locks = Vec::new();
     let decided = if args.dry_run {
@@ -81,9 +84,15 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         let mut unheard = Ui::on(Settings::default(), Box::new(std::io::sink()), Box::new(std::io::sink()));
         let held = moving::touched(&decide(args, &plan, global, &mut unheard)?.jobs);
         locks = moving::lock(&held, ui)?;
+        // Another run may have begun before the locks were had.
+        let found = moving::journals(global)?;
+        moving::refuse_interrupted(&found)?;
         moving::clear_stale(&found, &locks)?;
         let mut decided = decide(args, &plan, global, ui)?;
-        decided.jobs.retain(|job| held.contains(&job.from) && held.contains(&job.to));
+        let is_held = |job: &Job| held.contains(&job.from) && held.contains(&job.to);
+        let left: BTreeSet<TopicPartition> =
+            decided.jobs.iter().filter(|job| !is_held(job)).map(Job::partition).collect();
+        decided.jobs.retain(|job| !left.contains(&job.partition()));
         decided
     };
     let Decided { jobs, offline, mut outcome } = decided;
@@ -110,7 +119,8 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         let why = if outcome == Outcome::Done { "nothing to do" } else { "nothing that can be done here" };
         ui.note(why);
     } else {
-        let journal = moves::begin(jobs, None).map_err(|error| moving::move_problem(&error))?;
+        let journal = moves::begin(jobs, None, args.pace.options(global, false).throttle)
+            .map_err(|error| moving::move_problem(&error))?;
         outcome |= moving::carry_out(journal, &args.pace.options(global, args.force), &mut rows, ui)?;
         moving::forget_older(global)?;
     }
@@ -131,12 +141,18 @@ fn decide(args: &ExecuteArgs, plan: &[PlannedPartition], global: &GlobalArgs, ui
     let found = sources::look_into_dirs(global, ui)?;
     let mut plan = plan.to_vec();
     name_as_found(&mut plan, &found.dirs);
+    refuse_damaged(&found.dirs)?;
     let site = site(&plan, &found.dirs, ui)?;
     let offline = offline::offline(&plan, &site, args.force);
     let dirs: Vec<PathBuf> = found.dirs.facts().iter().map(|facts| facts.path.clone()).collect();
     let (mut jobs, mut outcome) = (Vec::with_capacity(offline.steps.len()), found.outcome);
+    let mut refused = BTreeSet::new();
     for ((topic, number), step) in &offline.steps {
         let partition = TopicPartition::new(topic.clone(), *number);
+        // Where one of its replicas cannot be made, none goes.
+        if refused.contains(&partition) {
+            continue;
+        }
         let (act, from, to) = match step {
             Step::Move { from, to } => (Act::Move, from, Some(to)),
             Step::Copy { from, to, .. } => (Act::Copy, from, Some(to)),
@@ -156,10 +172,24 @@ fn decide(args: &ExecuteArgs, plan: &[PlannedPartition], global: &GlobalArgs, ui
                 let problem = moving::move_problem(&error);
                 outcome |= problem.ends_with();
                 ui.error(problem);
+                refused.insert(partition);
             }
         }
     }
     Ok(Decided { jobs, offline, outcome })
+}
+
+/// Who holds a partition is not decided by metadata behind whose damage something else may stand.
+fn refuse_damaged(dirs: &LogDirs) -> anyhow::Result<()> {
+    let choice = cluster_metadata::choose(dirs.facts().iter().map(|facts| facts.path.as_path()));
+    if choice.believed.is_none_or(|believed| !believed.is_damaged) {
+        return Ok(());
+    }
+    let Some(problem) = choice.problems.into_iter().next() else { return Ok(()) };
+    Err(Problem::new("malformed", format!("the cluster's metadata is damaged: {}", problem.reason))
+        .path(&problem.reason.path)
+        .hint("name the log directories of a node whose metadata log is sound, with -d")
+        .into())
 }
 
 /// What is known of the partitions of the plan.
@@ -261,6 +291,10 @@ fn tell_obstacles(offline: &Offline, rows: &Rows, ui: &mut Ui) {
                 "unknown",
                 "name a log directory that has __cluster_metadata-0 too; if you know that it does not, --force",
             ),
+            Obstacle::Metadata => ("metadata", "leave it out of the plan"),
+            Obstacle::NoTopic => {
+                ("no_topic", "create it in the cluster first, or see topics adopt; if you know better, --force")
+            }
             Obstacle::NoSource => ("no_source", "name the log directories of a broker that has it, with -d"),
             Obstacle::NotInSync => {
                 ("not_in_sync", "name the log directories of a broker that is in sync; to copy what is here, --force")

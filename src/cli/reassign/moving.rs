@@ -139,8 +139,18 @@ pub fn clear_stale(found: &Found, locked: &[DirLock]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses to go on without journals that markers speak of.
+pub fn refuse_unreachable(found: &Found) -> anyhow::Result<()> {
+    let Some(journal) = found.unreachable.first() else { return Ok(()) };
+    Err(Problem::new("not_found", "is the journal of a run that was interrupted, and its log directory is not there")
+        .path(journal)
+        .hint("bring its disk back under the same path; until then brokers may refuse to start")
+        .into())
+}
+
 /// Refuses to begin beside a run that was interrupted.
 pub fn refuse_interrupted(found: &Found) -> anyhow::Result<()> {
+    refuse_unreachable(found)?;
     let Some(journal) = found.open.first() else { return Ok(()) };
     Err(Problem::new("interrupted", "is the journal of a run that was interrupted")
         .path(journal)
@@ -177,6 +187,11 @@ pub fn carry_out(journal: Journal, options: &Options, rows: &mut Rows, ui: &mut 
         Event::Anew(job) => {
             let text = "was written to since it was planned: its copy begins anew";
             ui.warning(Problem::new("notice", text).path(job.source()));
+        }
+        Event::GivenUp(job, why) => {
+            rows.job(job, "given up", ui);
+            outcome |= Outcome::Findings;
+            ui.warning(Problem::new("not_done", format!("{}: not done: {why}", job.partition())).path(&job.from));
         }
         Event::Doubted(dir) => {
             let text = "is not marked as cleanly shut down any more, because a log came from a directory that is not: \
@@ -250,9 +265,12 @@ pub fn move_problem(error: &MoveError) -> Problem {
             path.parent().unwrap_or(path).display()
         )),
         MoveError::Exists { path } => refused("exists").hint(format!(
-            "see what is in it with: logdir log-dirs -d {}",
+            "see what is in it with: logdir log-dirs -d {}; a run that was interrupted goes on when what is not needed there is \
+             moved out of the log directory",
             path.parent().unwrap_or(path).display()
         )),
+        MoveError::Source(error) => checkpoint_problem(error)
+            .hint("the others are moved; bring what can be read of it elsewhere with: logdir recover PARTITION_DIR --mode salvage --to DIR --execute"),
         MoveError::Gone { .. } => Problem::new("not_found", text)
             .hint("something else gave it another name or removed it; give it its name back and go on with: logdir reassign resume"),
         MoveError::Changed { .. } => Problem::new("changed", text)

@@ -1,9 +1,10 @@
 //! `reassign resume` and `reassign rollback`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::moving::{self, PaceArgs, Rows, move_problem};
+use super::sources;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::storage_problem;
 use crate::cli::recover::say_holders;
@@ -72,7 +73,7 @@ fn dirs_of(journal: &Journal) -> BTreeSet<PathBuf> {
     journal.log_dirs().iter().cloned().collect()
 }
 
-fn remove(path: &std::path::Path) -> anyhow::Result<()> {
+fn remove(path: &Path) -> anyhow::Result<()> {
     remove_if_present(path).map_err(|error| storage_problem(&error).into())
 }
 
@@ -80,6 +81,7 @@ fn remove(path: &std::path::Path) -> anyhow::Result<()> {
 pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let mut rows = Rows::new(args.no_header, global, ui)?;
     let found = moving::journals(global)?;
+    moving::refuse_unreachable(&found)?;
     let mut outcome = Outcome::Done;
     if found.open.is_empty() {
         ui.note("no run was interrupted in these log directories");
@@ -111,16 +113,20 @@ pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
 pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let mut rows = Rows::new(args.no_header, global, ui)?;
     let found = moving::journals(global)?;
+    moving::refuse_unreachable(&found)?;
     let mut last = None;
-    for path in found.open.iter().chain(found.done.iter().rev()) {
-        let journal = Journal::read(path).map_err(|error| move_problem(&error))?;
-        if journal.undoes.is_some() && found.open.contains(path) {
+    for path in &found.open {
+        // Whichever is found first: of the run that it takes back the rest is in it.
+        if Journal::read(path).map_err(|error| move_problem(&error))?.undoes.is_some() {
             return Err(Problem::new("interrupted", "is the journal of a rollback that was interrupted")
                 .path(path)
                 .outcome(Outcome::Refused)
                 .hint("finish it with: logdir reassign resume")
                 .into());
         }
+    }
+    for path in found.open.iter().chain(found.done.iter().rev()) {
+        let journal = Journal::read(path).map_err(|error| move_problem(&error))?;
         if journal.undoes.is_none() {
             last = Some((journal, found.open.contains(path)));
             break;
@@ -147,11 +153,18 @@ pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow
         let undone = journal.jobs.iter().filter(|tracked| tracked.state == State::Undone);
         undone.for_each(|tracked| rows.job(&tracked.job, "undone", ui));
     }
-    let (back, mut outcome) = the_way_back(args, &journal, ui)?;
+    let (back, mut outcome) = the_way_back(args, &journal, global, ui)?;
+    if outcome > Outcome::Findings {
+        ui.note("nothing that was done was taken back; run it again when that is mended");
+        return Ok(outcome);
+    }
     let id = journal.id().to_owned();
     // From here on the way back is what a rerun finishes.
-    let begun =
-        if back.is_empty() { None } else { Some(moves::begin(back, Some(id)).map_err(|error| move_problem(&error))?) };
+    let begun = if back.is_empty() {
+        None
+    } else {
+        Some(moves::begin(back, Some(id), journal.throttle).map_err(|error| move_problem(&error))?)
+    };
     let done = if is_open { journal.close().map_err(|error| move_problem(&error))? } else { journal.path().to_owned() };
     remove(&done)?;
     match begun {
@@ -164,8 +177,20 @@ pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow
 }
 
 /// Jobs that undo what is done.
-fn the_way_back(args: &RollbackArgs, journal: &Journal, ui: &mut Ui) -> anyhow::Result<(Vec<Job>, Outcome)> {
-    let mut outcome = Outcome::Done;
+fn the_way_back(
+    args: &RollbackArgs,
+    journal: &Journal,
+    global: &GlobalArgs,
+    ui: &mut Ui,
+) -> anyhow::Result<(Vec<Job>, Outcome)> {
+    let found = sources::look_into_dirs(global, ui)?;
+    let is_listed = |partition: &TopicPartition, log_dir: &Path| {
+        let same = |dir: &Path| dir.canonicalize().is_ok_and(|dir| dir == log_dir);
+        let broker = found.dirs.facts().iter().find(|facts| same(&facts.path))?.node_id?;
+        let topic = sources::image(&found.dirs)?.topic_named(&partition.topic)?;
+        Some(topic.partitions.get(&partition.partition)?.replicas.contains(&broker))
+    };
+    let mut outcome = found.outcome;
     let mut jobs = Vec::new();
     for tracked in journal.jobs.iter().filter(|it| it.state == State::Done && it.job.act == Act::Drop) {
         outcome |= Outcome::Findings;
@@ -174,14 +199,29 @@ fn the_way_back(args: &RollbackArgs, journal: &Journal, ui: &mut Ui) -> anyhow::
         ui.warn_once("dropped", Problem::new("not_done", text).path(&tracked.job.from).hint(hint));
     }
     for (partition, act, from, to) in moves::reversed(journal) {
-        if act == Act::Drop && !args.force && has_more(journal, &partition, &from)? {
-            outcome |= Outcome::Findings;
-            let text = format!("{partition}: holds more than where it was copied from, or that is gone: it stays");
-            ui.warn_once(
-                "more",
-                Problem::new("not_done", text).path(&from).hint("to remove it in spite of that, --force"),
-            );
-            continue;
+        if act == Act::Drop {
+            let why = match more(journal, &partition, &from)? {
+                More::Alone => Some(("what it was copied from is gone: it stays", None)),
+                More::Further if !args.force => Some((
+                    "it holds more than what it was copied from: it stays",
+                    Some("to remove it in spite of that, --force"),
+                )),
+                _ if is_listed(&partition, &from) == Some(true) => Some((
+                    "the controllers have its broker in the replica list: it would begin with an empty log, and stays",
+                    Some("have the controllers take it out of the list first: kafka-reassign-partitions.sh --execute"),
+                )),
+                _ => None,
+            };
+            if let Some((why, hint)) = why {
+                outcome |= Outcome::Findings;
+                let problem = Problem::new("not_done", format!("{partition}: {why}")).path(&from);
+                let problem = match hint {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                };
+                ui.warn_once(why, problem);
+                continue;
+            }
         }
         let id = moves::new_id(&from).map_err(|error| storage_problem(&error))?;
         let to = (act != Act::Drop).then_some(to);
@@ -197,20 +237,27 @@ fn the_way_back(args: &RollbackArgs, journal: &Journal, ui: &mut Ui) -> anyhow::
     Ok((jobs, outcome))
 }
 
-/// Whether a copy reaches further than what it was copied from.
-fn has_more(journal: &Journal, partition: &TopicPartition, log_dir: &std::path::Path) -> anyhow::Result<bool> {
+/// What a copy is beside what it was copied from.
+enum More {
+    /// It is there alone.
+    Alone,
+    /// It reaches further.
+    Further,
+    /// It does not.
+    No,
+}
+
+fn more(journal: &Journal, partition: &TopicPartition, log_dir: &Path) -> anyhow::Result<More> {
     let origin = journal.jobs.iter().find(|tracked| {
         let job = &tracked.job;
         job.act == Act::Copy && job.to == log_dir && job.partition() == *partition
     });
     let Some(source) = origin.map(|tracked| tracked.job.source()).filter(|source| source.is_dir()) else {
-        return Ok(true);
+        return Ok(More::Alone);
     };
-    let reach = |dir: &std::path::Path| {
-        Partition::open(dir, Checkpoints::default()).and_then(|partition| Reach::of(&partition))
-    };
+    let reach = |dir: &Path| Partition::open(dir, Checkpoints::default()).and_then(|partition| Reach::of(&partition));
     let copy = log_dir.join(partition.to_string());
     let reaches = reach(&source).and_then(|source| Ok([source, reach(&copy)?]));
     let reaches = reaches.map_err(|error| storage_problem(&error))?;
-    Ok(by_reach(&reaches).first() != Some(&0))
+    Ok(if by_reach(&reaches).first() == Some(&0) { More::No } else { More::Further })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::MoveError;
 use super::checkpoints::{self, Way};
-use super::job::{Act, Job, State};
+use super::job::{Act, Job, State, Under};
 use super::journal::{Journal, Tracked};
 use crate::storage::fs;
 
@@ -41,6 +41,10 @@ pub(super) fn commit(journal: &mut Journal, numbers: &[usize]) -> Result<Vec<Pat
         journal.note(&committed, State::Checkpointed)?;
     }
     let rest = begun(journal, State::Done);
+    if let Some(job) = jobs(journal, &rest).into_iter().find(|job| job.act == Act::Move && !job.target().is_dir()) {
+        // Somebody took it away: what is left of the original may be all there is.
+        return Err(MoveError::Gone { path: job.target(), other: job.retired() });
+    }
     if !rest.is_empty() {
         clear(&jobs(journal, &rest))?;
         journal.note(&rest, State::Done)?;
@@ -89,6 +93,10 @@ fn replace(job: &Job) -> Result<(), MoveError> {
     let (temporary, target) = (job.temporary(), job.target());
     if !job.replaces || !fs::is_dir(&target)? || !fs::is_dir(&temporary)? {
         return rename_once(&temporary, &target);
+    }
+    if job.under(&target)? == Under::Ours {
+        // They were exchanged, and that was not noted.
+        return Ok(());
     }
     if !fs::exchange(&temporary, &target)? {
         // For a moment the partition is not there; its broker has nothing of it that others have not.

@@ -57,29 +57,27 @@ impl Copied {
 /// Shares blocks where the file system does that (`FICLONE`), else lets the kernel copy (`copy_file_range`), else does it
 /// itself.
 pub fn copy_file(from: &Path, to: &Path, pace: &Pace<'_>) -> Result<Copied, MoveError> {
-    let error_of = |path: &Path| {
-        let path = path.to_owned();
-        move |error| StorageError::new(path.clone(), error)
-    };
-    let source = File::open(from).map_err(error_of(from))?;
-    let metadata = source.metadata().map_err(error_of(from))?;
-    let target = fs::open_to_write(to, Opening::Emptied).map_err(error_of(to))?;
+    let from_error = |error| MoveError::Source(StorageError::new(from, error));
+    let to_error = |error| StorageError::new(to, error);
+    let source = File::open(from).map_err(from_error)?;
+    let metadata = source.metadata().map_err(from_error)?;
+    let target = fs::open_to_write(to, Opening::Emptied).map_err(to_error)?;
     let len = metadata.len();
     let mut crc = Crc32c::new();
-    if len > 0 && fs::clone_blocks(&source, &target, to).map_err(error_of(to))? {
+    if len > 0 && fs::clone_blocks(&source, &target, to).map_err(to_error)? {
         read_all(&source, len, &mut |piece| {
             crc.add(piece);
             (pace.progress)(piece.len() as u64);
             !(pace.stops)()
         })
-        .map_err(error_of(from))?;
+        .map_err(from_error)?;
     } else {
         copy_bytes(&Copying { source: &source, target: &target, from, to, pace }, len, &mut crc)?;
     }
     if (pace.stops)() {
         return Err(MoveError::Stopped);
     }
-    keep_attributes(&metadata, &target).map_err(error_of(to))?;
+    keep_attributes(&metadata, &target).map_err(to_error)?;
     // Starts to write it, and waits for nothing: many small files get their blocks before the first one waits.
     let _ = rustix::fs::fadvise(&target, 0, None, Advice::DontNeed);
     Ok(Copied { source, target, path: to.to_owned(), crc: crc.value() })
@@ -95,7 +93,7 @@ struct Copying<'a> {
 
 fn copy_bytes(files: &Copying<'_>, len: u64, crc: &mut Crc32c) -> Result<(), MoveError> {
     let Copying { source, target, from, to, pace } = files;
-    let from_error = |error| StorageError::new(*from, error);
+    let from_error = |error| MoveError::Source(StorageError::new(*from, error));
     let to_error = |error| StorageError::new(*to, error);
     let mut piece = vec![0; usize::try_from(PIECE_BYTES.min(len)).unwrap_or_default()];
     let (mut at, mut synced) = (0, 0);
@@ -110,10 +108,12 @@ fn copy_bytes(files: &Copying<'_>, len: u64, crc: &mut Crc32c) -> Result<(), Mov
             if pace.throttle.is_some_and(|throttle| !throttle.wait(want, pace.stops)) || (pace.stops)() {
                 return Err(MoveError::Stopped);
             }
-            fs::copy_range(source, target, to, at, want).map_err(to_error)?;
-            // It is in memory now; what the source holds is what the copy is held against later.
+            let copied = fs::copy_range(source, target, to, at, want);
+            // It is in memory now; what the source holds is what the copy is held against later. Where it cannot be read, that
+            // is why it could not be copied.
             let bytes = piece.get_mut(..usize::try_from(want).unwrap_or_default()).unwrap_or_default();
             source.read_exact_at(bytes, at).map_err(from_error)?;
+            copied.map_err(to_error)?;
             crc.add(bytes);
             at += want;
             (pace.progress)(want);

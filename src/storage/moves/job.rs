@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::MoveError;
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{self, StorageError};
 use crate::storage::names::{DirKind, PartitionDirName};
 use crate::storage::swap;
 use crate::types::TopicPartition;
+
+/// File systems give room in blocks of this size.
+const BLOCK_BYTES: u64 = 4 << 10;
 
 /// What becomes of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +91,21 @@ pub struct Job {
     pub renames: bool,
     /// The copy takes the place of what the other broker has of it, which is not in sync and falls short of it.
     pub replaces: bool,
-    /// What is in it, where that is copied.
+    /// What is in it: by this it is known again under another name.
     pub files: Vec<FileFacts>,
+    /// Bytes that a copy of them takes on disk: holes take none.
+    pub stored_bytes: u64,
+}
+
+/// What is under a name that a job's directory has, had or is to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Under {
+    /// The directory of the job, or the copy of it, as it was when it was planned.
+    Ours,
+    /// Another one, or ours that was written to since.
+    Other,
+    /// None.
+    Nothing,
 }
 
 impl Job {
@@ -116,20 +132,16 @@ impl Job {
         from: &Path,
         to: Option<&Path>,
     ) -> Result<Job, MoveError> {
-        let to = to.unwrap_or(from);
+        // A rerun may have another working directory.
+        let absolute = |dir: &Path| dir.canonicalize().map_err(|error| StorageError::new(dir, error));
+        let (from, to) = (absolute(from)?, absolute(to.unwrap_or(from))?);
+        let (from, to) = (from.as_path(), to.as_path());
         let renames = act == Act::Move && on_one_file_system(from, to)?;
         let TopicPartition { topic, partition: number } = partition.clone();
-        let mut job = Job {
-            id,
-            topic,
-            number,
-            act,
-            from: from.to_owned(),
-            to: to.to_owned(),
-            renames,
-            replaces,
-            files: Vec::new(),
-        };
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let (files, stored_bytes) = (Vec::new(), 0);
+        let mut job = Job { id, topic, number, act, from, to, renames, replaces, files, stored_bytes };
+
         let source = job.source();
         let found = std::fs::symlink_metadata(&source).map_err(|error| StorageError::new(&source, error))?;
         if !found.is_dir() {
@@ -149,8 +161,29 @@ impl Job {
 
     /// Notes what is in the directory now.
     pub(super) fn look(&mut self) -> Result<(), MoveError> {
-        self.files = if self.copies() { facts_of(&self.source())? } else { Vec::new() };
+        let source = self.source();
+        self.files = facts_of(&source)?;
+        self.stored_bytes = 0;
+        for file in &self.files {
+            let path = source.join(&file.name);
+            let metadata = std::fs::metadata(&path).map_err(|error| StorageError::new(&path, error))?;
+            // A file may be spread over blocks that hold less than they could.
+            self.stored_bytes +=
+                metadata.blocks().saturating_mul(512).min(metadata.len().next_multiple_of(BLOCK_BYTES));
+        }
         Ok(())
+    }
+
+    /// What is there under one of its names.
+    pub(super) fn under(&self, dir: &Path) -> Result<Under, MoveError> {
+        if !fs::is_dir(dir)? {
+            return Ok(Under::Nothing);
+        }
+        match facts_of(dir) {
+            Ok(files) if files == self.files => Ok(Under::Ours),
+            Err(MoveError::Storage(error)) => Err(error.into()),
+            _ => Ok(Under::Other),
+        }
     }
 
     /// Whether bytes are copied.
@@ -165,7 +198,7 @@ impl Job {
 
     /// Bytes that are written to the new place.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.len).sum()
+        if self.copies() { self.files.iter().map(|file| file.len).sum() } else { 0 }
     }
 
     /// Where it is.
@@ -293,6 +326,7 @@ mod tests {
             renames: false,
             replaces: false,
             files: vec![FileFacts { name: "00000000000000000000.log".to_owned(), len: 5, modified: (6, 7) }],
+            stored_bytes: 4096,
         }
     }
 

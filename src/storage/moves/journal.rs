@@ -2,13 +2,14 @@
 //!
 //! A plain file in one of the log directories, which a broker ignores:
 //! ```text
-//! 9f3a01c4 {"run":{"version":1,"id":"…","log_dirs":["/d0","/d1"]}}
-//! 1c00b2d7 {"job":[0,{"id":"…","topic":"orders","number":0,"act":"move","from":"/d0","to":"/d1",…}]}
-//! 77e012aa {"state":[0,"copying"]}
-//! e01b33c0 {"file":[0,"00000000000000000000.log",1048576,305419896]}
+//! 9f3a01c4 [{"run":{"version":1,"id":"…","log_dirs":["/d0","/d1"]}}]
+//! 1c00b2d7 [{"job":[0,{"id":"…","topic":"orders","number":0,"act":"move","from":"/d0","to":"/d1",…}]}]
+//! 77e012aa [{"state":[0,"copying"]},{"state":[1,"copying"]}]
+//! e01b33c0 [{"file":[0,"00000000000000000000.log",1048576,305419896]}]
 //! ```
-//! Each line begins with the CRC-32C of the rest of it. A line that is cut or does not match ends what counts: what it
-//! announced had not begun. The other log directories have a marker, which says where the journal is.
+//! Each line is what was noted at once, and begins with the CRC-32C of the rest of it. A last line that is cut or does not
+//! match does not count: what it announced had not begun. Anywhere else it is damage. The other log directories have a
+//! marker, which says where the journal is.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,6 +22,7 @@ use super::MoveError;
 use super::job::{Job, State, path_text};
 use crate::crc::crc32c;
 use crate::storage::fs::{self, Opening, StorageError};
+use crate::storage::meta_properties;
 
 /// How the names of journals and markers begin.
 const NAME: &str = ".logdir-reassign-";
@@ -33,10 +35,10 @@ const VERSION: u32 = 1;
 /// A million jobs of a hundred files each stay below this.
 const BYTES_MAX: u64 = 16 << 30;
 
-/// One line.
+/// One thing that is noted.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Line {
+enum Note {
     Run {
         version: u32,
         id: String,
@@ -44,6 +46,8 @@ enum Line {
         log_dirs: Vec<PathBuf>,
         #[serde(default)]
         undoes: Option<String>,
+        #[serde(default)]
+        throttle: Option<u64>,
     },
     /// A job, or one that is planned anew.
     Job(usize, Job),
@@ -75,9 +79,13 @@ pub struct Journal {
     pub jobs: Vec<Tracked>,
     /// The run that this one takes back.
     pub undoes: Option<String>,
+    /// Bytes a second that it was begun with.
+    pub throttle: Option<u64>,
     /// Whether nothing is left to do.
     pub has_ended: bool,
     file: Option<File>,
+    /// Something could not be noted: what is on disk behind what was noted before is not known.
+    is_broken: bool,
     end: u64,
 }
 
@@ -90,6 +98,8 @@ pub struct Found {
     pub done: Vec<PathBuf>,
     /// What a crash left of a run that never began, or has ended: markers whose journal is gone, and temporary files.
     pub stale: Vec<PathBuf>,
+    /// Journals that markers speak of, in log directories that are not there.
+    pub unreachable: Vec<PathBuf>,
 }
 
 /// Looks for journals in `log_dirs`, and where markers in them say there is one. Reads only.
@@ -114,7 +124,15 @@ pub fn find(log_dirs: &[PathBuf]) -> Result<Found, StorageError> {
             } else if rest.ends_with(MARKER) {
                 let bytes = fs::read_small(&path, fs::PROPERTIES_BYTES_MAX)?;
                 let journal = PathBuf::from(OsString::from_vec(bytes));
-                if fs::is_file(&journal)? { found.open.push(journal) } else { found.stale.push(path) }
+                let is_log_dir = |dir: &Path| dir.join(meta_properties::FILE_NAME).is_file();
+                if fs::is_file(&journal)? {
+                    found.open.push(journal);
+                } else if journal.parent().is_some_and(is_log_dir) {
+                    found.stale.push(path);
+                } else {
+                    // Its disk is not mounted.
+                    found.unreachable.push(journal);
+                }
             } else {
                 found.open.push(path);
             }
@@ -124,6 +142,8 @@ pub fn find(log_dirs: &[PathBuf]) -> Result<Found, StorageError> {
     found.open.sort_by_key(absolute);
     found.open.dedup_by_key(|path| absolute(path));
     done.sort();
+    found.unreachable.sort();
+    found.unreachable.dedup();
     found.done = done.into_iter().map(|(_, path)| path).collect();
     found.done.dedup();
     Ok(found)
@@ -136,6 +156,7 @@ impl Journal {
         log_dirs: &[PathBuf],
         jobs: Vec<Job>,
         undoes: Option<String>,
+        throttle: Option<u64>,
     ) -> Result<Journal, MoveError> {
         let absolute = |dir: &PathBuf| dir.canonicalize().map_err(|error| StorageError::new(dir, error));
         let log_dirs = log_dirs.iter().map(absolute).collect::<Result<Vec<_>, _>>()?;
@@ -151,22 +172,24 @@ impl Journal {
             log_dirs,
             jobs: jobs.into_iter().map(tracked).collect(),
             undoes,
+            throttle,
             has_ended: false,
             file: None,
+            is_broken: false,
             end: 0,
         };
-        let mut text = journal.head().text();
+        let mut text = text_of(&[journal.head()]);
         for (number, tracked) in journal.jobs.iter().enumerate() {
-            text.push_str(&Line::Job(number, tracked.job.clone()).text());
+            text.push_str(&text_of(&[Note::Job(number, tracked.job.clone())]));
         }
         fs::replace_atomic(&journal.path, text.as_bytes())?;
         journal.end = text.len() as u64;
         Ok(journal)
     }
 
-    fn head(&self) -> Line {
+    fn head(&self) -> Note {
         let (id, log_dirs) = (self.id.clone(), self.log_dirs.clone());
-        Line::Run { version: VERSION, id, log_dirs, undoes: self.undoes.clone() }
+        Note::Run { version: VERSION, id, log_dirs, undoes: self.undoes.clone(), throttle: self.throttle }
     }
 
     /// Reads the journal at `path`. Reads only.
@@ -178,60 +201,73 @@ impl Journal {
         let mut journal: Option<Journal> = None;
         let mut position = 0;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(parsed) = Line::parse(line) else { break };
-            match (parsed, &mut journal) {
-                (Line::Run { version, id, log_dirs, undoes }, None) => {
-                    if version != VERSION {
-                        return damaged(position, &format!("its version is {version}, expected {VERSION}"));
-                    }
-                    journal = Some(Journal {
-                        path: path.to_owned(),
-                        id,
-                        log_dirs,
-                        jobs: Vec::new(),
-                        undoes,
-                        has_ended: false,
-                        file: None,
-                        end: 0,
-                    });
+            let Some(notes) = parse(line) else {
+                // Cut by a crash it is the last one.
+                let rest = bytes.get(position + line.len()..).unwrap_or_default();
+                if rest.split_inclusive(|byte| *byte == b'\n').any(|line| parse(line).is_some()) {
+                    return damaged(position, "a line does not have its checksum, and others follow that have theirs");
                 }
-                (line, Some(journal)) => {
-                    if !journal.take(line) {
-                        return damaged(position, "what it says does not follow from what it said before");
+                break;
+            };
+            for note in notes {
+                match (note, &mut journal) {
+                    (Note::Run { version, id, log_dirs, undoes, throttle }, None) => {
+                        if version != VERSION {
+                            return damaged(position, &format!("its version is {version}, expected {VERSION}"));
+                        }
+                        journal = Some(Journal {
+                            path: path.to_owned(),
+                            id,
+                            log_dirs,
+                            jobs: Vec::new(),
+                            undoes,
+                            throttle,
+                            has_ended: false,
+                            file: None,
+                            is_broken: false,
+                            end: 0,
+                        });
                     }
+                    (note, Some(journal)) => {
+                        if !journal.take(note) {
+                            return damaged(position, "what it says does not follow from what it said before");
+                        }
+                    }
+                    (_, None) => return damaged(position, "it does not begin as a journal does"),
                 }
-                (_, None) => return damaged(position, "it does not begin as a journal does"),
             }
             position += line.len();
         }
-        let Some(mut journal) = journal else { return damaged(0, "it has no first line") };
+        let Some(mut journal) = journal.filter(|journal| !journal.jobs.is_empty()) else {
+            return damaged(0, "it has no jobs");
+        };
         journal.end = position as u64;
         Ok(journal)
     }
 
-    /// Takes in a line; `false` where it speaks of what is not there.
-    fn take(&mut self, line: Line) -> bool {
-        match line {
-            Line::Job(number, job) if number == self.jobs.len() => {
+    /// Takes in a note; `false` where it speaks of what is not there.
+    fn take(&mut self, note: Note) -> bool {
+        match note {
+            Note::Job(number, job) if number == self.jobs.len() => {
                 self.jobs.push(Tracked { job, state: State::Planned, copied: Vec::new() });
             }
-            Line::Job(number, job) => match self.jobs.get_mut(number) {
+            Note::Job(number, job) => match self.jobs.get_mut(number) {
                 Some(tracked) => *tracked = Tracked { job, state: State::Planned, copied: Vec::new() },
                 None => return false,
             },
-            Line::State(number, state) => match self.jobs.get_mut(number) {
+            Note::State(number, state) => match self.jobs.get_mut(number) {
                 Some(tracked) => tracked.state = state,
                 None => return false,
             },
-            Line::File(number, name, len, crc) => match self.jobs.get_mut(number) {
+            Note::File(number, name, len, crc) => match self.jobs.get_mut(number) {
                 Some(tracked) => {
                     tracked.copied.retain(|(known, ..)| *known != name);
                     tracked.copied.push((name, len, crc));
                 }
                 None => return false,
             },
-            Line::End => self.has_ended = true,
-            Line::Run { .. } => return false,
+            Note::End => self.has_ended = true,
+            Note::Run { .. } => return false,
         }
         true
     }
@@ -251,9 +287,13 @@ impl Journal {
         &self.log_dirs
     }
 
-    /// Notes lines; on disk when it returns.
-    fn append(&mut self, lines: Vec<Line>) -> Result<(), MoveError> {
-        let text: String = lines.iter().map(Line::text).collect();
+    /// Notes something; on disk when it returns. After a failure nothing is noted any more.
+    fn append(&mut self, notes: Vec<Note>) -> Result<(), MoveError> {
+        if std::mem::replace(&mut self.is_broken, true) {
+            let error = std::io::Error::other("it could not be written to before");
+            return Err(StorageError::new(&self.path, error).into());
+        }
+        let text = text_of(&notes);
         let error = |error| StorageError::new(&self.path, error);
         if self.file.is_none() {
             let file = fs::open_to_write(&self.path, Opening::Existing).map_err(error)?;
@@ -265,8 +305,9 @@ impl Journal {
         fs::write_at(file, &self.path, text.as_bytes(), self.end).map_err(error)?;
         fs::sync_file(file, &self.path).map_err(error)?;
         self.end += text.len() as u64;
-        for line in lines {
-            self.take(line);
+        self.is_broken = false;
+        for note in notes {
+            self.take(note);
         }
         Ok(())
     }
@@ -276,7 +317,7 @@ impl Journal {
         if jobs.is_empty() {
             return Ok(());
         }
-        self.append(jobs.iter().map(|job| Line::State(*job, state)).collect())
+        self.append(jobs.iter().map(|job| Note::State(*job, state)).collect())
     }
 
     /// Notes files that were copied: their job, name, length, CRC-32C.
@@ -290,21 +331,21 @@ impl Journal {
         files: Vec<(usize, String, u64, u32)>,
         whole: &[usize],
     ) -> Result<(), MoveError> {
-        let files = files.into_iter().map(|(job, name, len, crc)| Line::File(job, name, len, crc));
-        let lines: Vec<Line> = files.chain(whole.iter().map(|job| Line::State(*job, State::Verified))).collect();
-        if lines.is_empty() { Ok(()) } else { self.append(lines) }
+        let files = files.into_iter().map(|(job, name, len, crc)| Note::File(job, name, len, crc));
+        let notes: Vec<Note> = files.chain(whole.iter().map(|job| Note::State(*job, State::Verified))).collect();
+        if notes.is_empty() { Ok(()) } else { self.append(notes) }
     }
 
     /// Notes that a job begins anew, with what is in its directory now.
     pub(super) fn note_anew(&mut self, number: usize, job: Job) -> Result<(), MoveError> {
-        self.append(vec![Line::Job(number, job)])
+        self.append(vec![Note::Job(number, job)])
     }
 
     /// Ends the run, every job of which is done or undone: the journal gets another name, which is returned, and the markers
     /// go.
     pub fn close(mut self) -> Result<PathBuf, MoveError> {
         if !self.has_ended {
-            self.append(vec![Line::End])?;
+            self.append(vec![Note::End])?;
         }
         let mut done = self.path.clone().into_os_string();
         done.push(DONE);
@@ -318,22 +359,21 @@ impl Journal {
     }
 }
 
-impl Line {
-    fn text(&self) -> String {
-        // Nothing in it can fail to be written: strings, numbers and lists.
-        let json = serde_json::to_string(self).unwrap_or_default();
-        format!("{:08x} {json}\n", crc32c(json.as_bytes()))
-    }
+/// The line that notes something.
+fn text_of(notes: &[Note]) -> String {
+    // Nothing in it can fail to be written: strings, numbers and lists.
+    let json = serde_json::to_string(notes).unwrap_or_default();
+    format!("{:08x} {json}\n", crc32c(json.as_bytes()))
+}
 
-    fn parse(line: &[u8]) -> Option<Line> {
-        let line = line.strip_suffix(b"\n")?;
-        let (crc, json) = line.split_at_checked(9)?;
-        let crc = u32::from_str_radix(std::str::from_utf8(crc.strip_suffix(b" ")?).ok()?, 16).ok()?;
-        if crc32c(json) != crc {
-            return None;
-        }
-        serde_json::from_slice(json).ok()
+fn parse(line: &[u8]) -> Option<Vec<Note>> {
+    let line = line.strip_suffix(b"\n")?;
+    let (crc, json) = line.split_at_checked(9)?;
+    let crc = u32::from_str_radix(std::str::from_utf8(crc.strip_suffix(b" ")?).ok()?, 16).ok()?;
+    if crc32c(json) != crc {
+        return None;
     }
+    serde_json::from_slice(json).ok()
 }
 
 #[cfg(test)]
@@ -344,11 +384,14 @@ mod tests {
     fn what_a_crash_cut_off_does_not_count_and_is_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = [dir.path().join("d0"), dir.path().join("d1")];
-        dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+        for dir in &dirs {
+            std::fs::create_dir(dir).unwrap();
+            std::fs::write(dir.join("meta.properties"), "version=1\n").unwrap();
+        }
         std::fs::create_dir(dirs[0].join("t-0")).unwrap();
         let partition = crate::types::TopicPartition::new("t", 0);
         let job = || Job::new("0".repeat(32), &partition, super::super::Act::Move, &dirs[0], Some(&dirs[1])).unwrap();
-        let mut journal = Journal::begin("run".to_owned(), &dirs, vec![job()], None).unwrap();
+        let mut journal = Journal::begin("run".to_owned(), &dirs, vec![job()], None, None).unwrap();
         journal.note(&[0], State::Copying).unwrap();
         journal.note_files(vec![(0, "a.log".to_owned(), 5, 7)]).unwrap();
         let path = journal.path().to_owned();
@@ -356,7 +399,8 @@ mod tests {
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let Ok(mut read) = Journal::read(&path) else {
-                assert!(!whole[..cut].contains(&b'\n'), "only a journal without its first line is none");
+                let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+                assert!(lines < 2, "only a journal without its first lines is none");
                 continue;
             };
             if read.jobs.is_empty() {

@@ -107,6 +107,9 @@ pub enum MoveError {
         /// The one it was to get.
         other: PathBuf,
     },
+    /// A file of the source cannot be read.
+    #[error("{0}")]
+    Source(StorageError),
     /// The source was written to since the job was planned.
     #[error("{}: was written to while it was copied", path.display())]
     Changed {
@@ -147,7 +150,9 @@ impl MoveError {
     const fn is_of_one_job(&self) -> bool {
         matches!(
             self,
-            MoveError::Changed { .. }
+            MoveError::Source(_)
+                | MoveError::Gone { .. }
+                | MoveError::Changed { .. }
                 | MoveError::Differs { .. }
                 | MoveError::Damaged { .. }
                 | MoveError::Exists { .. }

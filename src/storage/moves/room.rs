@@ -75,12 +75,13 @@ impl Room {
     pub(super) fn give(&mut self, job: &Job) {
         let (to, from) = (self.device(&job.to), self.device(&job.from));
         if let Some(free) = self.free.get_mut(&to) {
-            *free = free.saturating_add(whole(job).saturating_sub(job.bytes()));
+            *free = free.saturating_add(whole(job).saturating_sub(job.stored_bytes));
         }
         if job.act == Act::Move
+            && job.copies()
             && let Some(free) = self.free.get_mut(&from)
         {
-            *free = free.saturating_add(job.bytes());
+            *free = free.saturating_add(job.stored_bytes);
         }
     }
 
@@ -115,7 +116,7 @@ fn whole(job: &Job) -> u64 {
     if !job.copies() {
         return 0;
     }
-    let bytes = job.bytes();
+    let bytes = job.stored_bytes;
     bytes.saturating_add(bytes / 100 * HEAD_ROOM_PERCENT).saturating_add(DIR_BYTES)
 }
 

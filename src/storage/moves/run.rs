@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use super::commit::commit;
 use super::copy::{self, Copied, Pace};
-use super::job::{Act, FileFacts, Job, State, facts_of};
+use super::job::{Act, FileFacts, Job, State, Under, facts_of};
 use super::journal::{Journal, Tracked};
 use super::room::Room;
 use super::throttle::Throttle;
 use super::{MoveError, checkpoints, new_id};
 use crate::storage::fs;
+use crate::storage::partition::{Checkpoints, Partition};
+use crate::storage::replicas::{Reach, by_reach};
 use crate::types::TopicPartition;
 
 /// How often progress is told, and looked whether to stop.
@@ -55,6 +57,8 @@ pub enum Event<'a> {
     Failed(&'a Job, &'a MoveError),
     /// The source was written to since it was planned: the copy begins anew.
     Anew(&'a Job),
+    /// A job is given up: what it was to do is not to be done any more, for this reason.
+    GivenUp(&'a Job, &'static str),
     /// A log directory lost its mark of a clean shutdown, because a log came from one that has none.
     Doubted(&'a Path),
 }
@@ -72,8 +76,9 @@ pub struct Finished {
 
 /// Begins a run of these jobs: nothing of them is changed yet, and from here on [`run`] finishes them, after a crash too.
 ///
-/// Checks that there is room for all of them. `undoes` is the id of the run that is taken back.
-pub fn begin(jobs: Vec<Job>, undoes: Option<String>) -> Result<Journal, MoveError> {
+/// Checks that there is room for all of them. `undoes` is the id of the run that is taken back; `throttle` is what a rerun
+/// keeps to where it says nothing else.
+pub fn begin(jobs: Vec<Job>, undoes: Option<String>, throttle: Option<u64>) -> Result<Journal, MoveError> {
     let mut targets = BTreeSet::new();
     for job in jobs.iter().filter(|job| job.act != Act::Drop) {
         if !targets.insert(job.target()) {
@@ -88,7 +93,7 @@ pub fn begin(jobs: Vec<Job>, undoes: Option<String>) -> Result<Journal, MoveErro
         Some(dir) => new_id(dir)?,
         None => return Err(MoveError::Nothing),
     };
-    Journal::begin(id, &dirs, jobs, undoes)
+    Journal::begin(id, &dirs, jobs, undoes, throttle)
 }
 
 /// Whether there is room for all of these jobs, done one after the other in some order.
@@ -109,14 +114,17 @@ pub fn run(
     let (mut journal, mut copies, mut ready) = (journal, VecDeque::new(), Vec::new());
     let mut drops = Vec::new();
     for number in 0..journal.jobs.len() {
-        match stage(&mut journal, number, report)? {
-            Stage::Copy => copies.push_back(number),
-            Stage::Commit if journal.jobs[number].job.act == Act::Drop => drops.push(number),
-            Stage::Commit => ready.push(number),
-            Stage::Over => {}
+        match stage(&mut journal, number, report) {
+            Ok(Stage::Copy) => copies.push_back(number),
+            Ok(Stage::Commit) if journal.jobs[number].job.act == Act::Drop => drops.push(number),
+            Ok(Stage::Commit) => ready.push(number),
+            Ok(Stage::Over) => {}
+            Err(error) if error.is_of_one_job() => report(Event::Failed(&journal.jobs[number].job, &error)),
+            Err(error) => return Err(error),
         }
     }
     let room = Room::of(journal.jobs.iter().map(|tracked| &tracked.job))?;
+    let throttle = options.throttle.or(journal.throttle).map(Throttle::new);
     let shared = Shared {
         queue: Mutex::new(Queue { pending: copies, running: HashMap::new(), under_way: 0, room }),
         has_changed: Condvar::new(),
@@ -124,14 +132,18 @@ pub fn run(
         stopped: AtomicBool::new(false),
         stops,
         copied: AtomicU64::new(0),
-        throttle: options.throttle.map(Throttle::new),
+        throttle,
         options: *options,
     };
     let outcome = shared.carry_out(ready, &drops, report);
     let journal = shared.journal.into_inner().unwrap_or_else(PoisonError::into_inner);
-    outcome?;
     let done = journal.jobs.iter().filter(|it| it.state >= State::Done).count();
     let left = journal.jobs.len() - done;
+    match outcome {
+        // It came too late to stop anything.
+        Err(MoveError::Stopped) if left == 0 => {}
+        outcome => outcome?,
+    }
     let path = if left == 0 { journal.close()? } else { journal.path().to_owned() };
     Ok(Finished { done, left, journal: path })
 }
@@ -145,38 +157,74 @@ enum Stage {
 
 /// Finds out from the journal and from what is there. A crash may lie between, and a broker may have run.
 fn stage(journal: &mut Journal, number: usize, report: &mut dyn FnMut(Event<'_>)) -> Result<Stage, MoveError> {
-    let Some(tracked) = journal.jobs.get(number) else { return Ok(Stage::Over) };
-    let (state, job) = (tracked.state, &tracked.job);
-    match state {
-        State::Done | State::Undone => return Ok(Stage::Over),
-        State::Committed | State::Checkpointed => return Ok(Stage::Commit),
-        // The copy had got its name, and that was not noted.
-        State::Retiring
-            if job.copies() && !job.replaces && fs::is_dir(&job.target())? && !fs::is_dir(&job.temporary())? =>
-        {
-            return Ok(Stage::Commit);
+    let Some(Tracked { job, state, .. }) = journal.jobs.get(number).cloned() else { return Ok(Stage::Over) };
+    if state >= State::Done {
+        return Ok(Stage::Over);
+    }
+    if state >= State::Committed {
+        return Ok(Stage::Commit);
+    }
+    let is_retiring = state == State::Retiring;
+    let mut give_up = |journal: &mut Journal, why: &'static str| {
+        report(Event::GivenUp(&job, why));
+        journal.note(&[number], State::Undone)?;
+        Ok(Stage::Over)
+    };
+    let gone = "its directory is gone";
+    let source = job.under(&job.source())?;
+    if job.act == Act::Drop {
+        return match source {
+            Under::Ours => Ok(Stage::Commit),
+            Under::Nothing if is_retiring => Ok(Stage::Commit),
+            Under::Nothing => give_up(journal, gone),
+            Under::Other => give_up(journal, "it was written to since: whether it may go is to be decided anew"),
+        };
+    }
+    let (target, is_retired) = (job.under(&job.target())?, fs::is_dir(&job.retired())?);
+    let taken = || Err(MoveError::Exists { path: job.target() });
+    match (source, target) {
+        // It had got its name, and that was not noted. What got another name in one step may have been in use since.
+        (Under::Nothing, Under::Ours) if is_retiring => return Ok(Stage::Commit),
+        (Under::Nothing, Under::Other) if is_retiring && job.renames => return Ok(Stage::Commit),
+        (_, Under::Ours) if is_retiring && job.act == Act::Copy => return Ok(Stage::Commit),
+        (Under::Nothing, Under::Nothing) if is_retired => {}
+        (Under::Nothing, Under::Nothing) if job.renames && is_retiring => {
+            return Err(MoveError::Gone { path: job.source(), other: job.target() });
+        }
+        (Under::Nothing, _) if !is_retired => {
+            fs::remove_tree(&job.temporary(), None)?;
+            return give_up(journal, gone);
+        }
+        (_, Under::Nothing) => {}
+        (_, _) if !job.replaces => return taken(),
+        (_, _) if !falls_short(&job)? => {
+            fs::remove_tree(&job.temporary(), None)?;
+            return give_up(journal, "the other broker has caught up by itself");
         }
         _ => {}
     }
-    let source = job.source();
-    if !fs::is_dir(&source)? {
-        return Ok(if job.copies() { Stage::Copy } else { Stage::Commit });
+    if source != Under::Nothing && is_retired {
+        return Err(MoveError::Exists { path: job.retired() });
     }
-    if job.copies() && facts_of(&source)? != job.files {
-        let mut job = job.clone();
-        if fs::is_dir(&job.retired())? {
-            return Err(MoveError::Exists { path: source });
-        }
+    if source == Under::Other {
+        let mut job = job;
         fs::remove_tree(&job.temporary(), None)?;
         job.look()?;
         report(Event::Anew(&job));
         journal.note_anew(number, job)?;
-    } else if state == State::Retiring {
+    } else if is_retiring {
         // A broker may have run since, and have written its checkpoints anew, without what was carried there.
         journal.note(&[number], State::Copying)?;
     }
     let copies = journal.jobs.get(number).is_some_and(|tracked| tracked.job.copies());
     Ok(if copies { Stage::Copy } else { Stage::Commit })
+}
+
+/// Whether what the copy is to replace reaches less far than what is copied.
+fn falls_short(job: &Job) -> Result<bool, MoveError> {
+    let reach = |dir: &Path| Reach::of(&Partition::open(dir, Checkpoints::default())?);
+    let reaches = [reach(&job.target())?, reach(&job.source())?];
+    Ok(by_reach(&reaches).first() == Some(&1))
 }
 
 /// The number of a job, and whether its copy is whole.
@@ -233,7 +281,8 @@ impl Shared<'_> {
         // A replica goes when those that take its place are there.
         let due: Vec<usize> = {
             let journal = locked(&self.journal);
-            let missing = journal.jobs.iter().filter(|it| it.job.act == Act::Copy && it.state < State::Committed);
+            let is_there = |state| matches!(state, State::Committed | State::Checkpointed | State::Done);
+            let missing = journal.jobs.iter().filter(|it| it.job.act == Act::Copy && !is_there(it.state));
             let missing: BTreeSet<TopicPartition> = missing.map(|it| it.job.partition()).collect();
             let is_due =
                 |drop: &&usize| journal.jobs.get(**drop).is_some_and(|it| !missing.contains(&it.job.partition()));
@@ -249,11 +298,22 @@ impl Shared<'_> {
         self.stopped.load(Ordering::Relaxed) || (self.stops)()
     }
 
+    /// Takes jobs to their ends; those whose place has been taken meanwhile are not done, and keep no others from it.
     fn commit(&self, numbers: &[usize], report: &mut dyn FnMut(Event<'_>)) -> Result<(), MoveError> {
         let mut journal = locked(&self.journal);
-        let doubted = commit(&mut journal, numbers)?;
+        let mut sound = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let Some(Tracked { job, state, .. }) = journal.jobs.get(*number) else { continue };
+            let is_placed = *state >= State::Retiring || job.act == Act::Drop || job.replaces;
+            if is_placed || !fs::is_dir(&job.target())? {
+                sound.push(*number);
+            } else {
+                report(Event::Failed(job, &MoveError::Exists { path: job.target() }));
+            }
+        }
+        let doubted = commit(&mut journal, &sound)?;
         doubted.iter().for_each(|dir| report(Event::Doubted(dir)));
-        for job in numbers.iter().filter_map(|number| journal.jobs.get(*number)) {
+        for job in sound.iter().filter_map(|number| journal.jobs.get(*number)) {
             report(Event::Done(&job.job));
         }
         Ok(())
@@ -428,11 +488,15 @@ impl Shared<'_> {
                 made.insert(&job.to);
             }
         }
+        let mut ended: Vec<Checked> = Vec::with_capacity(tracked.len());
         made.into_iter().try_for_each(fs::sync_dir)?;
         let mut unsettled = Unsettled::default();
         let mut copied = Vec::with_capacity(tracked.len());
         for (number, Tracked { job, copied: known, .. }) in &tracked {
-            copied.push(self.copy_files(*number, job, known, &mut unsettled, &pace)?);
+            match self.copy_files(*number, job, known, &mut unsettled, &pace) {
+                Err(error) if error.is_of_one_job() => ended.push((*number, Err(error))),
+                done => copied.push((*number, job, done?)),
+            }
         }
         // First all of them, then the disk is waited for: it writes what belongs to many files at once.
         let mut lines = unsettled.settle()?;
@@ -442,11 +506,10 @@ impl Shared<'_> {
         if tracked.iter().any(|(_, tracked)| tracked.job.bytes() >= NOTE_BYTES) {
             locked(&self.journal).note_files(std::mem::take(&mut lines))?;
         }
-        let mut ended = Vec::with_capacity(tracked.len());
-        for ((number, Tracked { job, .. }), copied) in tracked.iter().zip(&mut copied) {
-            match self.check(*number, job, copied, &pace) {
+        for (number, job, mut copied) in copied {
+            match self.check(number, job, &mut copied, &pace) {
                 Err(error) if !error.is_of_one_job() => return Err(error),
-                checked => ended.push((*number, checked)),
+                checked => ended.push((number, checked)),
             }
         }
         let whole = |(number, tracked): &(usize, Tracked)| {

@@ -77,6 +77,7 @@ impl Place {
         let mut held = BTreeMap::new();
         for dir in ["d0", "d1", "d2"] {
             std::fs::create_dir_all(pristine.join(dir)).unwrap();
+            std::fs::write(pristine.join(dir).join("meta.properties"), "version=1\n").unwrap();
             std::fs::write(pristine.join(dir).join(".kafka_cleanshutdown"), "{\"version\":0,\"brokerEpoch\":1}")
                 .unwrap();
         }
@@ -142,7 +143,7 @@ impl Place {
     }
 
     fn whole_run(&self) -> Result<Finished, MoveError> {
-        let journal = begin(self.jobs(), None)?;
+        let journal = begin(self.jobs(), None, None)?;
         run(journal, &ONE_BY_ONE, &|| false, &mut |_| {})
     }
 
@@ -379,7 +380,7 @@ fn power_lost_at_any_moment_and_all_taken_back() {
         let done = if found.open.is_empty() { journal.path().to_owned() } else { journal.close().unwrap() };
         fs::remove_if_present(&done).unwrap();
         if !back.is_empty() {
-            let journal = begin(back, Some("that".to_owned())).unwrap_or_else(|error| panic!("{when}: {error}"));
+            let journal = begin(back, Some("that".to_owned()), None).unwrap_or_else(|error| panic!("{when}: {error}"));
             run(journal, &ONE_BY_ONE, &|| false, &mut |_| {}).unwrap_or_else(|error| panic!("{when}: {error}"));
         }
         place.check_undone(when);
@@ -411,4 +412,139 @@ fn a_bad_or_full_disk_at_any_step_loses_nothing_and_a_rerun_finishes() {
     }
     println!("{failed} runs failed at one of {attempts} steps each, and were finished");
     assert!(failed > attempts, "{failed} of {attempts}");
+}
+
+/// Power is lost in the middle of taking back, and again and again: `resume` or another attempt brings it to its end.
+#[test]
+fn taking_back_may_be_interrupted_too() {
+    let place = Place::new();
+    place.fresh();
+    let mut disk = Disk::of(&place.root);
+    recording::begin(&place.root);
+    place.whole_run().unwrap();
+    let ops = recording::end(&place.root);
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut tried = 0;
+    for done in 0..=ops.len() {
+        if done > 0 {
+            disk.apply(&ops[done - 1]);
+        }
+        // What changes names is where it matters.
+        let is_naming = done.checked_sub(1).is_some_and(|at| matches!(ops[at], recording::Op::Renamed { .. }));
+        if !is_naming && done % 23 != 0 {
+            continue;
+        }
+        let restore = |disk: &Disk, keep: Keep, random: &mut fastrand::Rng| {
+            std::fs::remove_dir_all(&place.root).unwrap();
+            std::fs::create_dir(&place.root).unwrap();
+            disk.crash(&place.root, keep, random);
+            set_times(&place.root);
+        };
+        restore(&disk, Keep::All, &mut random);
+        let found = find(&place.dirs()).unwrap();
+        let Some(path) = found.open.first().cloned() else { continue };
+        let mut second = Disk::of(&place.root);
+        recording::begin(&place.root);
+        let mut journal = Journal::read(&path).unwrap();
+        undo(&mut journal).unwrap();
+        drop(journal);
+        let undone = recording::end(&place.root);
+        for moment in 0..=undone.len() {
+            if moment > 0 {
+                second.apply(&undone[moment - 1]);
+            }
+            for (keep, resumes) in [(Keep::All, true), (Keep::Nothing, true), (Keep::All, false)] {
+                restore(&second, keep, &mut random);
+                let when = format!("after {done} changes, and {moment} of {} back, {keep:?}, {resumes}", undone.len());
+                place.check_after_crash(&when);
+                if resumes {
+                    place.resume(&when);
+                } else {
+                    let mut journal = Journal::read(&path).unwrap();
+                    undo(&mut journal).unwrap_or_else(|error| panic!("{when}: {error}"));
+                    assert!(journal.jobs.iter().all(|it| it.state >= State::Done), "{when}");
+                }
+                place.check_after_crash(&when);
+                assert!(place.broker(&when, &["d0", "d1"]).is_some(), "{when}: broker 1 does not start");
+                tried += 1;
+            }
+        }
+    }
+    println!("{tried} interruptions of taking back");
+}
+
+/// Where it was killed after the original was put aside, a broker may have made the partition anew, and empty.
+#[test]
+fn what_a_broker_made_in_the_place_of_a_copy_is_not_taken_for_it() {
+    let place = Place::new();
+    place.fresh();
+    let mut journal = begin(place.jobs(), None, None).unwrap();
+    let job = journal.jobs[0].job.clone();
+    journal.note(&[0], State::Copying).unwrap();
+    journal.note(&[0], State::Retiring).unwrap();
+    drop(journal);
+    std::fs::rename(job.source(), job.retired()).unwrap();
+    std::fs::create_dir(job.target()).unwrap();
+    std::fs::write(job.target().join(LOG), "").unwrap();
+    let found = find(&place.dirs()).unwrap();
+    let mut failed = Vec::new();
+    let journal = Journal::read(&found.open[0]).unwrap();
+    let finished = run(journal, &ONE_BY_ONE, &|| false, &mut |event| {
+        if let Event::Failed(job, error) = event {
+            failed.push((job.partition().to_string(), error.to_string()));
+        }
+    });
+    let finished = finished.unwrap();
+    assert_eq!((finished.done, finished.left), (4, 1), "the others are done");
+    let said = format!("{}: is there already", job.target().display());
+    assert_eq!(failed, [("orders-0".to_owned(), said)]);
+    assert_eq!(files(&job.retired()).as_ref(), place.held.get(&job.partition()), "the original stays");
+    assert!(undo(&mut Journal::read(&found.open[0]).unwrap()).is_err());
+    assert_eq!(files(&job.retired()).as_ref(), place.held.get(&job.partition()), "the original stays");
+    // When what the broker made is out of the way, it goes on.
+    std::fs::remove_dir_all(job.target()).unwrap();
+    place.resume("later").unwrap();
+    place.check_finished("later", &place.held);
+}
+
+#[test]
+fn a_replica_that_was_written_to_since_is_not_dropped() {
+    let place = Place::new();
+    place.fresh();
+    let journal = begin(place.jobs(), None, None).unwrap();
+    let stops = std::sync::atomic::AtomicBool::new(true);
+    let stopped = || stops.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(run(journal, &ONE_BY_ONE, &stopped, &mut |_| {}), Err(MoveError::Stopped)));
+    let log = place.dir("d0/other-0").join(LOG);
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes.extend(batch("newer"));
+    std::fs::write(&log, &bytes).unwrap();
+    place.resume("written to");
+    assert_eq!(std::fs::read(&log).unwrap(), bytes, "it stays");
+    assert_eq!(std::fs::read(place.dir("d2/other-0").join(LOG)).unwrap(), bytes, "and the copy has the newer record");
+}
+
+#[test]
+fn a_journal_that_is_damaged_or_not_mounted_is_no_finished_one() {
+    let place = Place::new();
+    place.fresh();
+    let journal = begin(place.jobs(), None, None).unwrap();
+    let path = journal.path().to_owned();
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    for at in (0..last).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(Journal::read(&path), Err(MoveError::Journal { .. })), "byte {at} of {}", whole.len());
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let dir = path.parent().unwrap();
+    let away = dir.with_file_name("away");
+    std::fs::rename(dir, &away).unwrap();
+    std::fs::create_dir(dir).unwrap();
+    let others: Vec<PathBuf> = place.dirs().into_iter().filter(|other| other != dir).collect();
+    let found = find(&others).unwrap();
+    assert_eq!((found.open.len(), found.stale.len(), found.unreachable.as_slice()), (0, 0, &[path][..]));
 }

@@ -3,28 +3,38 @@
 use std::path::PathBuf;
 
 use super::commit::{commit, rename_once};
-use super::job::{Act, Job, State};
+use super::job::{Act, Job, State, Under};
 use super::journal::Journal;
 use super::{MoveError, checkpoints};
 use crate::storage::fs;
 use crate::types::TopicPartition;
+
+/// Jobs that are taken back together: their log directories' checkpoints are written once.
+const TOGETHER: usize = 256;
 
 /// Takes back every job that has not come to its end, as far as that can be done at once, and finishes the others. The
 /// journal then has jobs that are done or undone.
 ///
 /// As with [`run`](super::run), a crash at any moment leaves every partition whole in one of its places.
 pub fn undo(journal: &mut Journal) -> Result<(), MoveError> {
-    for number in (0..journal.jobs.len()).rev() {
-        let Some(tracked) = journal.jobs.get(number) else { continue };
-        if tracked.state >= State::Done {
-            continue;
+    let open = (0..journal.jobs.len()).rev().filter(|number| journal.jobs[*number].state < State::Done);
+    let open: Vec<usize> = open.collect();
+    for numbers in open.chunks(TOGETHER) {
+        let (mut back, mut forth) = (Vec::new(), Vec::new());
+        for number in numbers {
+            let Some(tracked) = journal.jobs.get(*number) else { continue };
+            if take_back(&tracked.job, tracked.state)? { back.push(*number) } else { forth.push(*number) }
         }
-        let (job, state) = (tracked.job.clone(), tracked.state);
-        if take_back(&job, state)? {
-            journal.note(&[number], State::Undone)?;
-        } else {
-            commit(journal, &[number])?;
+        let mut left = Vec::new();
+        for job in back.iter().filter_map(|number| journal.jobs.get(*number)).map(|tracked| &tracked.job) {
+            // What is there, because it was to be replaced or is somebody else's, keeps what is said of it.
+            if job.act != Act::Drop && !fs::is_dir(&job.target())? {
+                left.push((job.partition(), job.to.as_path()));
+            }
         }
+        checkpoints::forget(&left)?;
+        journal.note(&back, State::Undone)?;
+        commit(journal, &forth)?;
     }
     Ok(())
 }
@@ -42,54 +52,41 @@ pub fn reversed(journal: &Journal) -> Vec<(TopicPartition, Act, PathBuf, PathBuf
     done.filter_map(|tracked| back(&tracked.job)).collect()
 }
 
-/// Takes a job back; `false` where it is to be finished first.
+/// Takes a job back; `false` where it is to be finished first. What the checkpoints of where it was to go say is left.
 fn take_back(job: &Job, state: State) -> Result<bool, MoveError> {
+    // From then on it may be in use where it is, and its checkpoints are there alone.
+    if state >= State::Committed {
+        return Ok(false);
+    }
     match job.act {
         Act::Drop => {
-            // From then on its checkpoints, and with them its log start, may be gone.
-            if state >= State::Committed {
-                return Ok(false);
-            }
             if fs::is_dir(&job.condemned())? {
                 rename_once(&job.condemned(), &job.source())?;
                 fs::sync_dir(&job.from)?;
             }
             return Ok(true);
         }
-        Act::Move if job.renames => {
-            if !fs::is_dir(&job.source())? {
-                return Ok(false);
-            }
-        }
+        Act::Move if job.renames => return Ok(fs::is_dir(&job.source())?),
+        // Where one takes the place of another, either may stay: the other broker goes on from there.
         Act::Copy => {
-            // Where one takes the place of another, either may stay: the other broker goes on from there.
-            if fs::is_dir(&job.target())? && (!job.replaces || state >= State::Committed) {
+            if !job.replaces && job.under(&job.target())? == Under::Ours {
                 return Ok(false);
             }
-            fs::remove_tree(&job.temporary(), None)?;
         }
         Act::Move => {
             let is_retired = fs::is_dir(&job.retired())?;
-            if !is_retired && state >= State::Committed {
-                return Ok(false);
-            }
-            if is_retired {
-                if fs::is_dir(&job.target())? {
-                    // What it had where it was: from there it may be gone already.
-                    checkpoints::carry(&[(job.partition(), &job.to, &job.from)])?;
-                    rename_once(&job.target(), &job.temporary())?;
-                    fs::sync_dir(&job.to)?;
+            match job.under(&job.target())? {
+                Under::Ours if is_retired => return Ok(false),
+                Under::Other if is_retired => return Err(MoveError::Exists { path: job.target() }),
+                _ if is_retired => {
+                    rename_once(&job.retired(), &job.source())?;
+                    fs::sync_dir(&job.from)?;
                 }
-                rename_once(&job.retired(), &job.source())?;
-                fs::sync_dir(&job.from)?;
+                _ => {}
             }
-            fs::remove_tree(&job.temporary(), None)?;
         }
     }
+    fs::remove_tree(&job.temporary(), None)?;
     fs::sync_dir(&job.to)?;
-    // What was to be replaced keeps what is said of it.
-    if !job.replaces {
-        checkpoints::forget(&[(job.partition(), &job.to)])?;
-    }
     Ok(true)
 }
