@@ -130,6 +130,10 @@ fn small(dir: &Path, topic: &str, count: u64) -> u64 {
             fs::write(partition.join(name), bytes).unwrap();
         }
     }
+    let entries: String = (0..count).map(|number| format!("{topic} {number} 80\n")).collect();
+    for checkpoint in ["recovery-point-offset-checkpoint", "replication-offset-checkpoint"] {
+        fs::write(dir.join(checkpoint), format!("0\n{count}\n{entries}")).unwrap();
+    }
     dir_bytes(dir)
 }
 
@@ -206,7 +210,7 @@ fn main() {
         paths.push(Measured { name, bytes, records: 0, run, limit, aim: "", once: false, times: Vec::new() });
         paths.len() - 1
     };
-    let sizes = [("2 large", env("LOGDIR_BENCH_MIB", 2048)), ("small", env("LOGDIR_BENCH_SMALL", 2_000))];
+    let sizes = [("large", env("LOGDIR_BENCH_MIB", 2048)), ("small", env("LOGDIR_BENCH_SMALL", 2_000))];
     for (name, size) in sizes {
         let (there, back) = (root.join(format!("{name} data")), other.path().join(format!("{name} data")));
         log_dir(&there);
@@ -221,10 +225,10 @@ fn main() {
             let (source, target) = (copies[from].clone(), [&root, other.path()][to].join("limit"));
             let (again, into) = (source.clone(), target.clone());
             let plain = Box::new(move || copy_dirs(&source, &target, false));
-            let plain = add(&format!("{name}, {way}: read, write, sync"), bytes, None, plain);
+            let plain = add(&format!("read, write, sync: {name}, {way}"), bytes, None, plain);
             let checked = Box::new(move || copy_dirs(&again, &into, true));
-            add(&format!("{name}, {way}: and CRC, read back"), bytes, Some(plain), checked);
-            add(&format!("{name}, {way}: reassign execute"), bytes, Some(plain), ways.go(from == 1));
+            add(&format!("and CRC, read back: {name}, {way}"), bytes, Some(plain), checked);
+            add(&format!("reassign execute: {name}, {way}"), bytes, Some(plain), ways.go(from == 1));
         }
     }
     let renamed = env("LOGDIR_BENCH_RENAMED", 10_000);
@@ -243,27 +247,27 @@ fn main() {
         rename(&here, &there);
         rename(&there, &here);
     });
-    let limit = add("renamed, there and back: rename, sync", 0, None, limit);
+    let limit = add("rename, sync: there and back", 0, None, limit);
     let (go, come) = (ways.go(false), ways.go(true));
     let both = Box::new(move || {
         go();
         come();
     });
-    add("renamed, there and back: reassign execute", 0, Some(limit), both);
+    add("reassign execute: renamed there and back", 0, Some(limit), both);
 
     measure(&mut paths, rounds);
     report(&paths);
-    for name in ["2 large", "small"] {
+    for name in ["large", "small"] {
         for way in ["disk to memory", "memory to disk"] {
-            let of = |path: &str| median_of(&paths, &format!("{name}, {way}: {path}"));
-            let ours = of("reassign");
+            let of = |path: &str| median_of(&paths, &format!("{path}: {name}, {way}"));
+            let ours = of("reassign execute");
             println!(
                 "{name}, {way}: {:.2} times a plain copy that is synced, {:.2} times one that is checked too",
-                ours / of("read"),
-                ours / of("and")
+                ours / of("read, write, sync"),
+                ours / of("and CRC, read back")
             );
         }
     }
-    let moved = median_of(&paths, "renamed, there and back: reassign");
+    let moved = median_of(&paths, "reassign execute: renamed");
     println!("{renamed} partitions renamed in {:.2} s", moved / 2.0);
 }

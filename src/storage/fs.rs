@@ -302,15 +302,14 @@ pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<(), StorageError> {
     copied.map_err(|error| StorageError::new(to, error))
 }
 
-/// How many bytes [`copy_range`] moves at once through memory, where the kernel does not copy by itself.
-const COPY_BYTES: usize = 1 << 20;
-
-/// Copies `len` bytes at `at` to the same place of another file, by the kernel where it does that (`copy_file_range`).
+/// Copies `bytes`, which were read from a file at `at`, to the same place of another one: by the kernel where it does that
+/// (`copy_file_range`), else as they are here.
 ///
 /// Fails where the source ends before that.
-pub(crate) fn copy_range(from: &File, to: &File, to_path: &Path, at: u64, len: u64) -> io::Result<()> {
+pub(crate) fn copy_range(from: &File, to: &File, to_path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     journal::check(to_path)?;
+    let len = bytes.len() as u64;
     let (mut from_at, mut to_at, end) = (at, at, at.saturating_add(len));
     while from_at < end {
         let want = usize::try_from(end - from_at).unwrap_or(usize::MAX);
@@ -325,14 +324,9 @@ pub(crate) fn copy_range(from: &File, to: &File, to_path: &Path, at: u64, len: u
                 | rustix::io::Errno::OPNOTSUPP
                 | rustix::io::Errno::PERM,
             ) => {
-                let mut buffer = vec![0; want.min(COPY_BYTES)];
-                while from_at < end {
-                    let want = usize::try_from(end - from_at).unwrap_or(usize::MAX).min(buffer.len());
-                    let piece = buffer.get_mut(..want).unwrap_or_default();
-                    from.read_exact_at(piece, from_at)?;
-                    to.write_all_at(piece, from_at)?;
-                    from_at += want as u64;
-                }
+                let rest = bytes.get(bytes.len() - want.min(bytes.len())..).unwrap_or_default();
+                to.write_all_at(rest, from_at)?;
+                from_at = end;
             }
             Err(errno) => return Err(errno.into()),
         }

@@ -108,13 +108,11 @@ fn copy_bytes(files: &Copying<'_>, len: u64, crc: &mut Crc32c) -> Result<(), Mov
             if pace.throttle.is_some_and(|throttle| !throttle.wait(want, pace.stops)) || (pace.stops)() {
                 return Err(MoveError::Stopped);
             }
-            let copied = fs::copy_range(source, target, to, at, want);
-            // It is in memory now; what the source holds is what the copy is held against later. Where it cannot be read, that
-            // is why it could not be copied.
+            // What the source holds is what the copy is held against later.
             let bytes = piece.get_mut(..usize::try_from(want).unwrap_or_default()).unwrap_or_default();
             source.read_exact_at(bytes, at).map_err(from_error)?;
-            copied.map_err(to_error)?;
             crc.add(bytes);
+            fs::copy_range(source, target, to, at, bytes).map_err(to_error)?;
             at += want;
             (pace.progress)(want);
             if at - synced >= SYNC_BYTES {

@@ -28,8 +28,10 @@ const FILES_MAX: usize = 64;
 const TOGETHER_MAX: usize = 16;
 /// Bytes of jobs that one thread copies together, where they are more than one.
 const TOGETHER_BYTES: u64 = 16 << 20;
-/// Jobs that change names together.
+/// Jobs that change names together, after they were copied.
 const COMMIT_MAX: usize = 256;
+/// Jobs that change names together where nothing is to be copied.
+const RENAME_MAX: usize = 4096;
 /// How long a copy that is whole waits for others to get its name with.
 const COMMIT_WAIT: Duration = Duration::from_millis(500);
 
@@ -271,7 +273,7 @@ impl Shared<'_> {
         drops: &[usize],
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), MoveError> {
-        for some in ready.chunks(COMMIT_MAX) {
+        for some in ready.chunks(RENAME_MAX) {
             if self.is_stopped() {
                 return Err(MoveError::Stopped);
             }
@@ -288,7 +290,7 @@ impl Shared<'_> {
                 |drop: &&usize| journal.jobs.get(**drop).is_some_and(|it| !missing.contains(&it.job.partition()));
             drops.iter().filter(is_due).copied().collect()
         };
-        for some in due.chunks(COMMIT_MAX) {
+        for some in due.chunks(RENAME_MAX) {
             self.commit(some, report)?;
         }
         Ok(())
