@@ -64,7 +64,7 @@ pub struct Site {
 }
 
 /// What is done with a directory, between log directories by their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// It goes to another log directory of its broker.
     Move {
@@ -86,6 +86,8 @@ pub enum Step {
     Drop {
         /// Where it is.
         at: usize,
+        /// Where those are that stay: one of them at least has to be sound.
+        keeps: Vec<usize>,
     },
 }
 
@@ -228,8 +230,8 @@ impl One<'_> {
     }
 
     fn step(&mut self, step: Step) {
-        if let Step::Move { to, .. } | Step::Copy { to, .. } = step
-            && let Some(count) = self.counts.get_mut(to)
+        if let Step::Move { to, .. } | Step::Copy { to, .. } = &step
+            && let Some(count) = self.counts.get_mut(*to)
         {
             *count += 1;
         }
@@ -380,11 +382,21 @@ impl One<'_> {
         let gone = self.on(broker);
         let stays = |replica: &&Replica| self.planned.replicas.contains(&self.broker_of(replica));
         let steps = self.done.steps.get(self.first_step..).unwrap_or_default();
-        let copied = steps.iter().filter_map(|(_, step)| match step {
-            Step::Copy { from, .. } => Some(*from),
-            _ => None,
-        });
-        let copied: BTreeSet<usize> = copied.collect();
+        let moved = |log_dir: usize| {
+            let moves = steps.iter().find_map(|(_, step)| match step {
+                Step::Move { from, to } if *from == log_dir => Some(*to),
+                _ => None,
+            });
+            moves.unwrap_or(log_dir)
+        };
+        let (mut copied, mut keeps) = (BTreeSet::new(), Vec::new());
+        for (_, step) in steps {
+            if let Step::Copy { from, to, .. } = step {
+                copied.insert(*from);
+                keeps.push(*to);
+            }
+        }
+        keeps.extend(self.held().iter().filter(stays).map(|replica| moved(replica.log_dir)));
         let furthest = |replica: &Replica| self.reach(replica);
         let kept = self.held().iter().filter(|replica| stays(replica) || copied.contains(&replica.log_dir));
         let kept = kept.map(furthest).max();
@@ -392,7 +404,7 @@ impl One<'_> {
             return;
         }
         for replica in gone {
-            self.step(Step::Drop { at: replica.log_dir });
+            self.step(Step::Drop { at: replica.log_dir, keeps: keeps.clone() });
         }
     }
 }
@@ -425,7 +437,7 @@ mod tests {
     }
 
     fn decided(done: &Offline) -> (Vec<Step>, Vec<Obstacle>, usize) {
-        let steps = done.steps.iter().map(|(_, step)| *step).collect();
+        let steps = done.steps.iter().map(|(_, step)| step.clone()).collect();
         (steps, done.obstacles.iter().map(|(_, it)| it.clone()).collect(), done.for_controllers.len())
     }
 
@@ -475,7 +487,7 @@ mod tests {
         // It has left the list: what is on 1 is stray.
         let left = site(&[(0, 9), (4, 9)], Some((&[3], &[], &[3])));
         let done = offline(&plan(&[3], &[]), &left, false);
-        assert_eq!(decided(&done), (vec![Step::Drop { at: 0 }], vec![], 0));
+        assert_eq!(decided(&done), (vec![Step::Drop { at: 0, keeps: vec![4] }], vec![], 0));
     }
 
     #[test]
@@ -494,7 +506,7 @@ mod tests {
         let done = offline(&plan(&[1], &[]), &stray, false);
         assert_eq!(decided(&done), (vec![], vec![Obstacle::Furthest(2)], 0));
         let done = offline(&plan(&[1], &[]), &stray, true);
-        assert_eq!(decided(&done), (vec![Step::Drop { at: 2 }], vec![], 0));
+        assert_eq!(decided(&done), (vec![Step::Drop { at: 2, keeps: vec![0] }], vec![], 0));
     }
 
     #[test]

@@ -153,18 +153,15 @@ fn decide(args: &ExecuteArgs, plan: &[PlannedPartition], global: &GlobalArgs, ui
         if refused.contains(&partition) {
             continue;
         }
-        let (act, from, to) = match step {
-            Step::Move { from, to } => (Act::Move, from, Some(to)),
-            Step::Copy { from, to, .. } => (Act::Copy, from, Some(to)),
-            Step::Drop { at } => (Act::Drop, at, None),
-        };
-        let replaces = matches!(step, Step::Copy { replaces: true, .. });
-        let Some(from) = dirs.get(*from) else { continue };
-        let to = to.and_then(|to| dirs.get(*to)).map(PathBuf::as_path);
-        let id = moves::new_id(from).map_err(|error| storage_problem(&error))?;
-        let job = match to {
-            Some(to) if replaces => Job::replacing(id, &partition, from, to),
-            to => Job::new(id, &partition, act, from, to),
+        let (Step::Move { from, .. } | Step::Copy { from, .. } | Step::Drop { at: from, .. }) = step;
+        let at = |number: &usize| dirs.get(*number).cloned().unwrap_or_default();
+        let from = at(from);
+        let id = moves::new_id(&from).map_err(|error| storage_problem(&error))?;
+        let job = match step {
+            Step::Move { to, .. } => Job::new(id, &partition, Act::Move, &from, Some(&at(to))),
+            Step::Copy { to, replaces: true, .. } => Job::replacing(id, &partition, &from, &at(to)),
+            Step::Copy { to, .. } => Job::new(id, &partition, Act::Copy, &from, Some(&at(to))),
+            Step::Drop { keeps, .. } => Job::dropping(id, &partition, &from, keeps.iter().map(at)),
         };
         match job {
             Ok(job) => jobs.push(job),

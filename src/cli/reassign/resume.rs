@@ -224,8 +224,11 @@ fn the_way_back(
             }
         }
         let id = moves::new_id(&from).map_err(|error| storage_problem(&error))?;
-        let to = (act != Act::Drop).then_some(to);
-        match Job::new(id, &partition, act, &from, to.as_deref()) {
+        let job = match act {
+            Act::Drop => Job::dropping(id, &partition, &from, [to]),
+            _ => Job::new(id, &partition, act, &from, Some(&to)),
+        };
+        match job {
             Ok(job) => jobs.push(job),
             Err(error) => {
                 let problem = move_problem(&error);

@@ -95,6 +95,9 @@ pub struct Job {
     pub files: Vec<FileFacts>,
     /// Bytes that a copy of them takes on disk: holes take none.
     pub stored_bytes: u64,
+    /// Where it is dropped, directories of the partition that stay: one of them at least has to be sound.
+    #[serde(with = "path_text::list", default)]
+    pub keeps: Vec<PathBuf>,
 }
 
 /// What is under a name that a job's directory has, had or is to get.
@@ -125,6 +128,19 @@ impl Job {
         Job::with(id, partition, (Act::Copy, true), from, Some(to))
     }
 
+    /// The end of a replica in `at`, when one of the directories in `keeps` is found to be sound.
+    pub fn dropping(
+        id: String,
+        partition: &TopicPartition,
+        at: &Path,
+        keeps: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<Job, MoveError> {
+        let absolute = |dir: PathBuf| dir.canonicalize().map_err(|error| StorageError::new(dir, error));
+        let place = |log_dir: PathBuf| Ok(absolute(log_dir)?.join(partition.to_string()));
+        let keeps = keeps.into_iter().map(place).collect::<Result<_, StorageError>>()?;
+        Ok(Job { keeps, ..Job::with(id, partition, (Act::Drop, false), at, None)? })
+    }
+
     fn with(
         id: String,
         partition: &TopicPartition,
@@ -140,7 +156,8 @@ impl Job {
         let TopicPartition { topic, partition: number } = partition.clone();
         let (from, to) = (from.to_owned(), to.to_owned());
         let (files, stored_bytes) = (Vec::new(), 0);
-        let mut job = Job { id, topic, number, act, from, to, renames, replaces, files, stored_bytes };
+        let keeps = Vec::new();
+        let mut job = Job { id, topic, number, act, from, to, renames, replaces, files, stored_bytes, keeps };
 
         let source = job.source();
         let found = std::fs::symlink_metadata(&source).map_err(|error| StorageError::new(&source, error))?;
@@ -327,6 +344,7 @@ mod tests {
             replaces: false,
             files: vec![FileFacts { name: "00000000000000000000.log".to_owned(), len: 5, modified: (6, 7) }],
             stored_bytes: 4096,
+            keeps: vec![PathBuf::from("/d1/orders-7")],
         }
     }
 

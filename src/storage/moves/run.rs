@@ -290,10 +290,44 @@ impl Shared<'_> {
                 |drop: &&usize| journal.jobs.get(**drop).is_some_and(|it| !missing.contains(&it.job.partition()));
             drops.iter().filter(is_due).copied().collect()
         };
-        for some in due.chunks(RENAME_MAX) {
+        let mut sound = Vec::with_capacity(due.len());
+        for number in due {
+            if self.is_stopped() {
+                return Err(MoveError::Stopped);
+            }
+            let Some(Tracked { job, state, .. }) = locked(&self.journal).jobs.get(number).cloned() else { continue };
+            match self.check_kept(&job) {
+                Err(error) if state < State::Retiring && error.is_of_one_job() => report(Event::Failed(&job, &error)),
+                Err(error) if state < State::Retiring => return Err(error),
+                _ => sound.push(number),
+            }
+        }
+        for some in sound.chunks(RENAME_MAX) {
             self.commit(some, report)?;
         }
         Ok(())
+    }
+
+    /// Whether one of the directories that stay is there, with logs that are sound.
+    fn check_kept(&self, job: &Job) -> Result<(), MoveError> {
+        let mut worst = Ok(());
+        for dir in &job.keeps {
+            let names = match facts_of(dir) {
+                Ok(facts) => facts.into_iter().map(|facts| facts.name).collect::<Vec<_>>(),
+                Err(error) => {
+                    worst = Err(error);
+                    continue;
+                }
+            };
+            match copy::first_damage_in(dir, &names)? {
+                Some(damage) if !self.options.force => worst = Err(MoveError::Damaged { damage }),
+                _ => return Ok(()),
+            }
+        }
+        match worst {
+            Err(MoveError::Storage(error)) => Err(MoveError::Source(error)),
+            worst => worst,
+        }
     }
 
     fn is_stopped(&self) -> bool {

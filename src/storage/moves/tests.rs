@@ -525,6 +525,32 @@ fn a_replica_that_was_written_to_since_is_not_dropped() {
 }
 
 #[test]
+fn a_replica_is_dropped_when_one_that_stays_is_sound() {
+    let place = Place::new();
+    for (damaged, dropped) in [(true, false), (false, true)] {
+        place.fresh();
+        let other = TopicPartition::new("other", 0);
+        let kept = place.dir("d2/other-0");
+        std::fs::create_dir(&kept).unwrap();
+        let mut bytes = place.held[&other][LOG].clone();
+        if damaged {
+            *bytes.last_mut().unwrap() ^= 1;
+        }
+        std::fs::write(kept.join(LOG), &bytes).unwrap();
+        let job = Job::dropping("0".repeat(32), &other, &place.dir("d0"), [place.dir("d2")]).unwrap();
+        let mut failed = None;
+        let finished = run(begin(vec![job], None, None).unwrap(), &ONE_BY_ONE, &|| false, &mut |event| {
+            if let Event::Failed(_, error) = event {
+                failed = Some(error.to_string());
+            }
+        });
+        assert_eq!(finished.unwrap().left, usize::from(!dropped), "{failed:?}");
+        assert_eq!(place.dir("d0/other-0").is_dir(), !dropped);
+        assert_eq!(failed.is_some_and(|said| said.contains("d2/other-0")), damaged);
+    }
+}
+
+#[test]
 fn a_journal_that_is_damaged_or_not_mounted_is_no_finished_one() {
     let place = Place::new();
     place.fresh();

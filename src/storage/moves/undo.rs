@@ -39,14 +39,15 @@ pub fn undo(journal: &mut Journal) -> Result<(), MoveError> {
     Ok(())
 }
 
-/// What has to be done the other way round: the partition, what is done with it, where it is and where it goes.
+/// What has to be done the other way round: the partition, what is done with it, where it is and where it goes; of what is
+/// dropped, where it was copied from.
 ///
 /// A replica that was dropped does not come back.
 pub fn reversed(journal: &Journal) -> Vec<(TopicPartition, Act, PathBuf, PathBuf)> {
     let done = journal.jobs.iter().filter(|tracked| tracked.state == State::Done);
     let back = |job: &Job| match job.act {
         Act::Move => Some((job.partition(), Act::Move, job.to.clone(), job.from.clone())),
-        Act::Copy => Some((job.partition(), Act::Drop, job.to.clone(), job.to.clone())),
+        Act::Copy => Some((job.partition(), Act::Drop, job.to.clone(), job.from.clone())),
         Act::Drop => None,
     };
     done.filter_map(|tracked| back(&tracked.job)).collect()
