@@ -297,7 +297,8 @@ fn a_run_that_was_interrupted_is_finished_or_taken_back_before_another_begins() 
         assert_eq!(states[&0], of_0, "{stdout}");
         assert_eq!(place.all(), left, "a dry run and a refusal write nothing");
 
-        let (code, _, stderr) = place.run(verb, "", &[]);
+        // What it was begun with holds for the rest where nothing else is said.
+        let (code, _, stderr) = place.run(verb, "", &["--throttle", "1GiB/s"]);
         assert_eq!(code, 0, "{stderr}");
         let (is, is_not) = if verb == "resume" { (&place.d2, &place.d0) } else { (&place.d0, &place.d2) };
         assert_eq!(held(&is.join("txn-a-0")), before, "{verb}");

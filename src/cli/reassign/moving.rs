@@ -29,7 +29,7 @@ const COLUMNS: &[Column] = &[
 /// How directories are moved.
 #[derive(clap::Args, Debug, Clone, Copy)]
 pub struct PaceArgs {
-    /// Write at most so many bytes a second
+    /// Write at most so many bytes a second; a run that is gone on with keeps to what it was begun with
     #[arg(long, value_name = "SIZE", value_parser = super::throttle)]
     throttle: Option<u64>,
     /// Copies at once that read from or write to one file system
