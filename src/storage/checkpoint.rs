@@ -189,6 +189,17 @@ pub fn read(path: &Path) -> Result<OffsetCheckpoint, StorageError> {
     fs::read_parsed(path, fs::CHECKPOINT_BYTES_MAX, parse)
 }
 
+/// Reads the offset checkpoint called `name` in `log_dir`; one that is not there has no entries.
+pub(crate) fn read_in(log_dir: &Path, name: &str) -> Result<OffsetCheckpoint, StorageError> {
+    Ok(super::partition::present(read(&log_dir.join(name)))?.unwrap_or_default())
+}
+
+/// Whether all offset checkpoints in `log_dir` can be read. What cannot is not written anew: its other entries would go, and
+/// one of another version is somebody else's.
+pub(crate) fn check_all(log_dir: &Path) -> Result<(), StorageError> {
+    ALL.iter().try_for_each(|name| read_in(log_dir, name).map(drop))
+}
+
 /// Takes the entries of `partitions` out of all checkpoints of `log_dir`; on disk when it returns.
 ///
 /// Left by a directory that is gone they would be taken for what is true of the next one: a log that ends below a log

@@ -245,6 +245,13 @@ pub fn random_uuid() -> std::io::Result<Uuid> {
     }
 }
 
+/// What stands between a partition and the suffix of a directory that is not live: 32 hexadecimal digits that no other one in
+/// `log_dir` has.
+pub(crate) fn unique_id(log_dir: &Path) -> Result<String, StorageError> {
+    let id = random_uuid().map_err(|error| StorageError::new(log_dir, error))?;
+    Ok(id.0.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// Makes a log directory with this identity: an empty one, or one that is not there yet.
 ///
 /// What `kafka-storage format` writes for a broker; a controller's first metadata snapshot is not among it.
@@ -318,12 +325,7 @@ pub fn partitions(dir: &Path, partitions: &[TopicPartition], topic_id: Uuid) -> 
 
 /// Makes all files of a partition in a directory that a broker removes.
 fn unfinished(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
-    let unique: String = random_uuid()
-        .map_err(|error| StorageError::new(dir, error))?
-        .0
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let unique = unique_id(dir)?;
     let unfinished = dir.join(PartitionDirName::suffixed(partition, DirKind::Delete, &unique).to_string());
     fs::create_dir(&unfinished)?;
     let file = |name: &str, bytes: &[u8]| {

@@ -12,7 +12,6 @@ use super::create;
 use super::fs::{self, StorageError};
 use super::log_dir::LogDir;
 use super::names::{DirKind, PartitionDirName, PartitionFile, SegmentFileKind};
-use super::partition::present;
 use crate::types::TopicPartition;
 
 /// What deleting partitions of one log directory comes to.
@@ -41,8 +40,7 @@ pub struct Rename {
 
 /// A name for what was the directory `from` of a partition in `log_dir`, that a broker removes.
 pub(crate) fn condemned(log_dir: &Path, partition: &TopicPartition) -> Result<PathBuf, StorageError> {
-    let id = create::random_uuid().map_err(|error| StorageError::new(log_dir, error))?;
-    let id: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = create::unique_id(log_dir)?;
     Ok(log_dir.join(PartitionDirName::suffixed(partition, DirKind::Delete, &id).to_string()))
 }
 
@@ -60,7 +58,7 @@ pub fn plan(log_dir: &LogDir, wanted: impl Fn(&TopicPartition) -> bool) -> Resul
         }
     }
     for name in checkpoint::ALL {
-        let stored = present(checkpoint::read(&dir.join(name)))?.unwrap_or_default();
+        let stored = checkpoint::read_in(dir, name)?;
         let gone: Vec<_> =
             stored.entries().iter().map(|(partition, _)| partition).filter(|it| wanted(it)).cloned().collect();
         if !gone.is_empty() {
@@ -85,10 +83,9 @@ impl DeletePlan {
             fs::sync_dir(&self.log_dir)?;
         }
         for (name, gone) in &self.entries {
-            let path = self.log_dir.join(name);
-            let stored = present(checkpoint::read(&path))?.unwrap_or_default();
+            let stored = checkpoint::read_in(&self.log_dir, name)?;
             let left: OffsetCheckpoint = stored.with(gone.iter().map(|partition| (partition, None)));
-            fs::replace_atomic(&path, left.to_text().as_bytes())?;
+            fs::replace_atomic(&self.log_dir.join(name), left.to_text().as_bytes())?;
         }
         Ok(())
     }

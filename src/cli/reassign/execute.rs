@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::moving::{self, PaceArgs, Rows};
+use super::moving::{self, MovingArgs, Rows};
 use super::sources::{self, as_broker_names, read_json, shown};
 use super::verify::name_as_found;
 use crate::cli::args::GlobalArgs;
@@ -17,7 +17,6 @@ use crate::cli::ui::{Problem, Settings, Ui};
 use crate::cli::{Outcome, man};
 use crate::reassign::offline::{self, Listed, Name, Obstacle, Offline, Place, Replica, Site, Step};
 use crate::reassign::plan_json::{PlannedPartition, parse_plan, write_plan};
-use crate::storage::cluster_metadata;
 use crate::storage::fs::{StorageError, replace_atomic};
 use crate::storage::inventory::LogDirs;
 use crate::storage::moves::{self, Act, Job};
@@ -25,6 +24,7 @@ use crate::storage::names::DirKind;
 use crate::storage::partition::{Checkpoints, Partition};
 use crate::storage::partition_metadata;
 use crate::storage::replicas::Reach;
+use crate::storage::{cluster_metadata, create};
 use crate::types::TopicPartition;
 
 /// Move the directories of partitions to where a plan wants them, while their brokers are stopped
@@ -43,16 +43,10 @@ pub struct ExecuteArgs {
     #[arg(long, value_name = "FILE")]
     controller_json_file: Option<PathBuf>,
     #[command(flatten)]
-    pace: PaceArgs,
-    /// Say what would be done, write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    moving: MovingArgs,
     /// Go past what stands in the way, where the message says that it can be; move damaged logs as they are
     #[arg(long)]
     force: bool,
-    /// Leave the head off tables
-    #[arg(long, hide_short_help = true)]
-    no_header: bool,
 }
 
 /// What is to be done, and what is not.
@@ -64,18 +58,18 @@ struct Decided {
 
 /// Decides, and does it.
 pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let mut rows = Rows::new(args.no_header, global, ui)?;
+    let mut rows = Rows::new(&args.moving, global, ui)?;
     let file = &args.reassignment_json_file;
     let malformed = |error: &dyn std::fmt::Display| Problem::new("malformed", error.to_string()).path(shown(file));
     let plan = parse_plan(&read_json(file)?).map_err(|error| malformed(&error))?;
     let found = moving::journals(global)?;
     match moving::refuse_interrupted(&found) {
         // What is planned then is not what there is.
-        Err(problem) if args.dry_run => ui.warning(Problem::of(&problem)),
+        Err(problem) if args.moving.dry_run => ui.warning(Problem::of(&problem)),
         refused => refused?,
     }
     let mut locks = Vec::new();
-    let decided = if args.dry_run {
+    let decided = if args.moving.dry_run {
         let decided = decide(args, &plan, global, ui)?;
         say_holders(&moving::touched(&decided.jobs).into_iter().collect::<Vec<_>>(), ui)?;
         decided
@@ -103,10 +97,10 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
     for_controllers(args, &offline, ui)?;
     let planned = jobs.len();
     let bytes: u64 = jobs.iter().map(Job::bytes).sum();
-    if args.dry_run {
+    if args.moving.dry_run {
         jobs.iter().for_each(|job| rows.job(job, "planned", ui));
         let mut text = format!("{planned} to do, {} to be copied", SizeStyle::Human.text(bytes));
-        if let Some(rate) = args.pace.options(global, false).throttle {
+        if let Some(rate) = args.moving.options(global, false).throttle {
             text.push_str(&format!(", {} s at the throttle", bytes.div_ceil(rate)));
         }
         ui.note(&format!("{text}; nothing written"));
@@ -119,9 +113,9 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         let why = if outcome == Outcome::Done { "nothing to do" } else { "nothing that can be done here" };
         ui.note(why);
     } else {
-        let journal = moves::begin(jobs, None, args.pace.options(global, false).throttle)
+        let journal = moves::begin(jobs, None, args.moving.options(global, false).throttle)
             .map_err(|error| moving::move_problem(&error))?;
-        outcome |= moving::carry_out(journal, &args.pace.options(global, args.force), &mut rows, ui)?;
+        outcome |= moving::carry_out(journal, &args.moving.options(global, args.force), &mut rows, ui)?;
         moving::forget_older(global)?;
     }
     if rows.is_json() {
@@ -130,7 +124,7 @@ pub fn run(args: &ExecuteArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
             .field("size_bytes", bytes)
             .field("obstacles", offline.obstacles.len())
             .field("for_controllers", offline.for_controllers.len())
-            .field("executed", !args.dry_run && planned > 0)
+            .field("executed", !args.moving.dry_run && planned > 0)
             .write(ui.out().buffer());
     }
     drop(locks);
@@ -156,7 +150,7 @@ fn decide(args: &ExecuteArgs, plan: &[PlannedPartition], global: &GlobalArgs, ui
         let (Step::Move { from, .. } | Step::Copy { from, .. } | Step::Drop { at: from, .. }) = step;
         let at = |number: &usize| dirs.get(*number).cloned().unwrap_or_default();
         let from = at(from);
-        let id = moves::new_id(&from).map_err(|error| storage_problem(&error))?;
+        let id = create::unique_id(&from).map_err(|error| storage_problem(&error))?;
         let job = match step {
             Step::Move { to, .. } => Job::new(id, &partition, Act::Move, &from, Some(&at(to))),
             Step::Copy { to, replaces: true, .. } => Job::replacing(id, &partition, &from, &at(to)),
@@ -316,7 +310,7 @@ fn for_controllers(args: &ExecuteArgs, offline: &Offline, ui: &mut Ui) -> anyhow
     }
     let count = rest.len();
     match &args.controller_json_file {
-        Some(file) if !args.dry_run => {
+        Some(file) if !args.moving.dry_run => {
             let any: Vec<PlannedPartition> =
                 rest.iter().map(|it| PlannedPartition { log_dirs: None, ..it.clone() }).collect();
             let text = write_plan(&any) + "\n";

@@ -26,18 +26,24 @@ const COLUMNS: &[Column] = &[
     Column::left("TO", 6),
 ];
 
-/// How directories are moved.
+/// How directories are moved, and whether they are.
 #[derive(clap::Args, Debug, Clone, Copy)]
-pub struct PaceArgs {
+pub struct MovingArgs {
     /// Write at most so many bytes a second; a run that is gone on with keeps to what it was begun with
     #[arg(long, value_name = "SIZE", value_parser = super::throttle)]
     throttle: Option<u64>,
     /// Copies at once that read from or write to one file system
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     per_disk: u16,
+    /// Say what would be done, write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Leave the head off tables
+    #[arg(long, hide_short_help = true)]
+    no_header: bool,
 }
 
-impl PaceArgs {
+impl MovingArgs {
     pub fn options(&self, global: &GlobalArgs, force: bool) -> Options {
         let workers = global.threads().get().max(usize::from(self.per_disk));
         Options { workers, per_disk: usize::from(self.per_disk), throttle: self.throttle, force }
@@ -51,7 +57,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(no_header: bool, global: &GlobalArgs, ui: &Ui) -> anyhow::Result<Rows> {
+    pub fn new(args: &MovingArgs, global: &GlobalArgs, ui: &Ui) -> anyhow::Result<Rows> {
         let listing = match global.output() {
             Some(OutputFormat::Json) => None,
             Some(OutputFormat::Tsv) => Some(Listing::new(COLUMNS, ListingStyle::Tsv)),
@@ -62,7 +68,7 @@ impl Rows {
                     .into());
             }
         };
-        Ok(Rows { listing, header: !no_header })
+        Ok(Rows { listing, header: !args.no_header })
     }
 
     /// A job and how far it is.

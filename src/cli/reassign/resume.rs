@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::moving::{self, PaceArgs, Rows, move_problem};
+use super::moving::{self, MovingArgs, Rows, move_problem};
 use super::sources;
 use crate::cli::args::GlobalArgs;
 use crate::cli::consume::select::storage_problem;
 use crate::cli::recover::say_holders;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
+use crate::storage::create;
 use crate::storage::fs::remove_if_present;
 use crate::storage::moves::{self, Act, Job, Journal, State};
 use crate::storage::partition::{Checkpoints, Partition};
@@ -24,16 +25,10 @@ use crate::types::TopicPartition;
 #[command(before_long_help = man::examples("reassign resume"))]
 pub struct ResumeArgs {
     #[command(flatten)]
-    pace: PaceArgs,
-    /// Say what would be done, write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    moving: MovingArgs,
     /// Move damaged logs as they are
     #[arg(long)]
     force: bool,
-    /// Leave the head off tables
-    #[arg(long, hide_short_help = true)]
-    no_header: bool,
 }
 
 /// Take back a reassign execute: one that was interrupted, else the last one
@@ -44,16 +39,10 @@ pub struct ResumeArgs {
 #[command(before_long_help = man::examples("reassign rollback"))]
 pub struct RollbackArgs {
     #[command(flatten)]
-    pace: PaceArgs,
-    /// Say what would be done, write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    moving: MovingArgs,
     /// Move damaged logs as they are; remove copies that hold more than where they came from
     #[arg(long)]
     force: bool,
-    /// Leave the head off tables
-    #[arg(long, hide_short_help = true)]
-    no_header: bool,
 }
 
 const fn word(state: State) -> &'static str {
@@ -79,7 +68,7 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 /// Finishes what is there to be finished.
 pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let mut rows = Rows::new(args.no_header, global, ui)?;
+    let mut rows = Rows::new(&args.moving, global, ui)?;
     let found = moving::journals(global)?;
     moving::refuse_unreachable(&found)?;
     let mut outcome = Outcome::Done;
@@ -88,7 +77,7 @@ pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
     }
     for path in &found.open {
         let journal = Journal::read(path).map_err(|error| move_problem(&error))?;
-        if args.dry_run {
+        if args.moving.dry_run {
             say_holders(journal.log_dirs(), ui)?;
             journal.jobs.iter().for_each(|tracked| rows.job(&tracked.job, word(tracked.state), ui));
             continue;
@@ -97,12 +86,12 @@ pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
         // Another process may have finished it before the locks were had.
         let Ok(journal) = Journal::read(path) else { continue };
         let undone = journal.undoes.clone();
-        outcome |= moving::carry_out(journal, &args.pace.options(global, args.force), &mut rows, ui)?;
+        outcome |= moving::carry_out(journal, &args.moving.options(global, args.force), &mut rows, ui)?;
         // What was taken back is no run to be taken back any more.
         let is_of = |path: &&PathBuf| undone.as_deref().is_some_and(|id| path.to_string_lossy().contains(id));
         found.done.iter().filter(is_of).try_for_each(|path| remove(path))?;
     }
-    if !args.dry_run {
+    if !args.moving.dry_run {
         moving::clear_stale(&found, &[])?;
         moving::forget_older(global)?;
     }
@@ -111,7 +100,7 @@ pub fn resume(args: &ResumeArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Re
 
 /// Takes back the run that was interrupted, or the last one.
 pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let mut rows = Rows::new(args.no_header, global, ui)?;
+    let mut rows = Rows::new(&args.moving, global, ui)?;
     let found = moving::journals(global)?;
     moving::refuse_unreachable(&found)?;
     let mut last = None;
@@ -132,14 +121,14 @@ pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow
             break;
         }
     }
-    if !args.dry_run {
+    if !args.moving.dry_run {
         moving::clear_stale(&found, &[])?;
     }
     let Some((journal, is_open)) = last else {
         ui.note("there is no run to take back in these log directories");
         return Ok(Outcome::Done);
     };
-    if args.dry_run {
+    if args.moving.dry_run {
         say_holders(journal.log_dirs(), ui)?;
         for tracked in journal.jobs.iter().filter(|tracked| tracked.state != State::Undone) {
             rows.job(&tracked.job, "to be undone", ui);
@@ -169,7 +158,7 @@ pub fn rollback(args: &RollbackArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow
     remove(&done)?;
     match begun {
         Some(begun) => {
-            outcome |= moving::carry_out(begun, &args.pace.options(global, args.force), &mut rows, ui)?;
+            outcome |= moving::carry_out(begun, &args.moving.options(global, args.force), &mut rows, ui)?;
         }
         None => ui.note("taken back"),
     }
@@ -223,7 +212,7 @@ fn the_way_back(
                 continue;
             }
         }
-        let id = moves::new_id(&from).map_err(|error| storage_problem(&error))?;
+        let id = create::unique_id(&from).map_err(|error| storage_problem(&error))?;
         let job = match act {
             Act::Drop => Job::dropping(id, &partition, &from, [to]),
             _ => Job::new(id, &partition, act, &from, Some(&to)),

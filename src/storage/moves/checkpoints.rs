@@ -8,20 +8,10 @@ use crate::storage::checkpoint::{self, OffsetCheckpoint};
 use crate::storage::clean_shutdown;
 use crate::storage::fs::{self, StorageError};
 use crate::storage::names::{DirKind, PartitionDirName};
-use crate::storage::partition::present;
 use crate::types::TopicPartition;
 
 /// A partition, the log directory it is in and the one it goes to.
 pub(super) type Way<'a> = (TopicPartition, &'a Path, &'a Path);
-
-fn read(log_dir: &Path, name: &str) -> Result<OffsetCheckpoint, StorageError> {
-    Ok(present(checkpoint::read(&log_dir.join(name)))?.unwrap_or_default())
-}
-
-/// Whether all of them can be read. What cannot is not written anew: its other entries would go.
-pub(super) fn check(log_dir: &Path) -> Result<(), StorageError> {
-    checkpoint::ALL.iter().try_for_each(|name| read(log_dir, name).map(drop))
-}
 
 /// Makes the checkpoints of where partitions go say what those of where they are say: nothing, where they say nothing.
 ///
@@ -36,13 +26,13 @@ pub(super) fn carry(ways: &[Way<'_>]) -> Result<(), StorageError> {
     for (_, from, _) in ways {
         for name in checkpoint::ALL {
             if !sources.contains_key(&(*from, name)) {
-                sources.insert((from, name), read(from, name)?);
+                sources.insert((from, name), checkpoint::read_in(from, name)?);
             }
         }
     }
     for (target, ways) in by_target {
         for name in checkpoint::ALL {
-            let stored = read(target, name)?;
+            let stored = checkpoint::read_in(target, name)?;
             let value = |way: &Way<'_>| sources.get(&(way.1, name)).and_then(|source| source.get(&way.0));
             let updated = stored.with(ways.iter().map(|way| (&way.0, value(way))));
             if ways.iter().any(|way| stored.get(&way.0) != updated.get(&way.0)) {

@@ -56,7 +56,7 @@ fn jobs<'a>(journal: &'a Journal, numbers: &[usize]) -> Vec<&'a Job> {
     numbers.iter().filter_map(|number| journal.jobs.get(*number)).map(|tracked: &Tracked| &tracked.job).collect()
 }
 
-pub(super) fn ways<'a>(jobs: &[&'a Job]) -> Vec<Way<'a>> {
+fn ways<'a>(jobs: &[&'a Job]) -> Vec<Way<'a>> {
     let goes = jobs.iter().filter(|job| job.act != Act::Drop);
     goes.map(|job| (job.partition(), job.from.as_path(), job.to.as_path())).collect()
 }

@@ -150,6 +150,17 @@ pub fn find(log_dirs: &[PathBuf]) -> Result<Found, StorageError> {
 }
 
 impl Journal {
+    fn new(
+        path: PathBuf,
+        id: String,
+        log_dirs: Vec<PathBuf>,
+        undoes: Option<String>,
+        throttle: Option<u64>,
+    ) -> Journal {
+        let (jobs, has_ended, file, is_broken, end) = (Vec::new(), false, None, false, 0);
+        Journal { path, id, log_dirs, jobs, undoes, throttle, has_ended, file, is_broken, end }
+    }
+
     /// Begins a run; on disk when it returns. The log directories are those that it touches.
     pub(super) fn begin(
         id: String,
@@ -166,18 +177,8 @@ impl Journal {
             fs::replace_atomic(&dir.join(format!("{NAME}{id}{MARKER}")), path.as_os_str().as_bytes())?;
         }
         let tracked = |job| Tracked { job, state: State::Planned, copied: Vec::new() };
-        let mut journal = Journal {
-            path,
-            id,
-            log_dirs,
-            jobs: jobs.into_iter().map(tracked).collect(),
-            undoes,
-            throttle,
-            has_ended: false,
-            file: None,
-            is_broken: false,
-            end: 0,
-        };
+        let mut journal = Journal::new(path, id, log_dirs, undoes, throttle);
+        journal.jobs = jobs.into_iter().map(tracked).collect();
         let mut text = text_of(&[journal.head()]);
         for (number, tracked) in journal.jobs.iter().enumerate() {
             text.push_str(&text_of(&[Note::Job(number, tracked.job.clone())]));
@@ -215,18 +216,7 @@ impl Journal {
                         if version != VERSION {
                             return damaged(position, &format!("its version is {version}, expected {VERSION}"));
                         }
-                        journal = Some(Journal {
-                            path: path.to_owned(),
-                            id,
-                            log_dirs,
-                            jobs: Vec::new(),
-                            undoes,
-                            throttle,
-                            has_ended: false,
-                            file: None,
-                            is_broken: false,
-                            end: 0,
-                        });
+                        journal = Some(Journal::new(path.to_owned(), id, log_dirs, undoes, throttle));
                     }
                     (note, Some(journal)) => {
                         if !journal.take(note) {

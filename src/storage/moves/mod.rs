@@ -34,7 +34,7 @@ mod tests;
 mod throttle;
 mod undo;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -42,7 +42,6 @@ pub use self::job::{Act, FileFacts, Job, State};
 pub use self::journal::{Found, Journal, Tracked, find};
 pub use self::run::{Event, Finished, Options, begin, check_room, run};
 pub use self::undo::{reversed, undo};
-use super::create;
 use super::fs::StorageError;
 
 /// A place in a log that is not valid.
@@ -160,10 +159,4 @@ impl MoveError {
                 | MoveError::Kept { .. }
         )
     }
-}
-
-/// A new id for a job or a run.
-pub fn new_id(dir: &Path) -> Result<String, StorageError> {
-    let id = create::random_uuid().map_err(|error| StorageError::new(dir, error))?;
-    Ok(id.0.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use super::MoveError;
 use super::commit::commit;
 use super::copy::{self, Copied, Pace};
 use super::job::{Act, FileFacts, Job, State, Under, facts_of};
 use super::journal::{Journal, Tracked};
 use super::room::Room;
 use super::throttle::Throttle;
-use super::{MoveError, checkpoints, new_id};
-use crate::storage::fs;
 use crate::storage::partition::{Checkpoints, Partition};
 use crate::storage::replicas::{Reach, by_reach};
+use crate::storage::{checkpoint, create, fs};
 use crate::types::TopicPartition;
 
 /// How often progress is told, and looked whether to stop.
@@ -89,10 +89,10 @@ pub fn begin(jobs: Vec<Job>, undoes: Option<String>, throttle: Option<u64>) -> R
     }
     let dirs: BTreeSet<PathBuf> = jobs.iter().flat_map(|job| [job.from.clone(), job.to.clone()]).collect();
     let dirs: Vec<PathBuf> = dirs.into_iter().collect();
-    dirs.iter().try_for_each(|dir| checkpoints::check(dir))?;
+    dirs.iter().try_for_each(|dir| checkpoint::check_all(dir))?;
     check_room(&jobs)?;
     let id = match dirs.first() {
-        Some(dir) => new_id(dir)?,
+        Some(dir) => create::unique_id(dir)?,
         None => return Err(MoveError::Nothing),
     };
     Journal::begin(id, &dirs, jobs, undoes, throttle)

@@ -7,20 +7,9 @@ use std::path::Path;
 
 use super::Ends;
 use super::journal::{Journal, Logs};
-use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, OffsetCheckpoint, RECOVERY_POINT};
+use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
 use crate::storage::fs::{self, StorageError};
-use crate::storage::partition::present;
 use crate::types::{Offset, TopicPartition};
-
-/// Whether all of them can be read. What cannot is not written anew: its other entries would go, and one of another
-/// version is somebody else's.
-pub(super) fn check(log_dir: &Path) -> Result<(), StorageError> {
-    checkpoint::ALL.iter().try_for_each(|name| read(log_dir, name).map(drop))
-}
-
-fn read(log_dir: &Path, name: &str) -> Result<OffsetCheckpoint, StorageError> {
-    Ok(present(checkpoint::read(&log_dir.join(name)))?.unwrap_or_default())
-}
 
 /// Makes them hold for the directory that is there and for the one that takes its place.
 ///
@@ -33,7 +22,7 @@ pub(super) fn prepare(
     ends: &Ends,
     is_new_log: bool,
 ) -> Result<(), StorageError> {
-    check(log_dir)?;
+    checkpoint::check_all(log_dir)?;
     let at_most = |most: Offset| move |stored: Option<Offset>| stored.map(|stored| stored.min(most));
     update(log_dir, RECOVERY_POINT, partition, at_most(ends.first_base))?;
     update(log_dir, LOG_START, partition, at_most(ends.log_start))?;
@@ -48,17 +37,18 @@ pub(super) fn prepare(
 pub(super) fn settle(log_dir: &Path, live: &Path, journal: &Journal) -> Result<(), StorageError> {
     let Journal { partition, is_new_log, ready: Some(ready), .. } = journal else { return Ok(()) };
     let ends = &ready.ends;
-    let moved_on = read(log_dir, LOG_START)?.get(partition).is_some_and(|stored| stored > ends.log_start);
+    let moved_on =
+        checkpoint::read_in(log_dir, LOG_START)?.get(partition).is_some_and(|stored| stored > ends.log_start);
     let logs = Logs::of(live)?;
     if moved_on || logs != ready.logs {
         // What was deleted where it comes from stays deleted, though records were appended since.
         if !moved_on && logs.has_grown_from(&ready.logs) {
-            check(log_dir)?;
+            checkpoint::check_all(log_dir)?;
             set_log_start(log_dir, partition, ends)?;
         }
         return Ok(());
     }
-    check(log_dir)?;
+    checkpoint::check_all(log_dir)?;
     let capped = |stored: Option<Offset>| stored.map(|stored| stored.min(ends.log_end));
     update(log_dir, HIGH_WATERMARK, partition, |stored| if *is_new_log { Some(ends.log_end) } else { capped(stored) })?;
     update(log_dir, CLEANER, partition, |stored| capped(stored).filter(|_| !is_new_log))?;
@@ -77,7 +67,7 @@ fn update(
     partition: &TopicPartition,
     value: impl FnOnce(Option<Offset>) -> Option<Offset>,
 ) -> Result<(), StorageError> {
-    let stored = read(log_dir, name)?;
+    let stored = checkpoint::read_in(log_dir, name)?;
     let updated = stored.with([(partition, value(stored.get(partition)))].into_iter());
     if stored.get(partition) == updated.get(partition) {
         return Ok(());

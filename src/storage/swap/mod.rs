@@ -124,7 +124,7 @@ pub fn check_place(log_dir: &Path, partition: &TopicPartition) -> Result<(), Swa
     if kept.exists() {
         return Err(SwapError::KeptAlready { path: kept });
     }
-    checkpoints::check(log_dir)?;
+    checkpoint::check_all(log_dir)?;
     Ok(())
 }
 
@@ -132,8 +132,7 @@ impl Staging {
     /// Makes an empty directory for `partition` in `log_dir`, where a broker removes it; [`check_place`] comes first.
     pub fn begin(log_dir: &Path, partition: &TopicPartition) -> Result<Staging, SwapError> {
         check_place(log_dir, partition)?;
-        let random = create::random_uuid().map_err(|error| StorageError::new(log_dir, error))?;
-        let id: String = random.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = create::unique_id(log_dir)?;
         let wrapper = named(log_dir, partition, DirKind::Delete, &id);
         let journal = Journal { id, partition: partition.clone(), old: Old::Kept, is_new_log: false, ready: None };
         fs::create_dir(&wrapper)?;
