@@ -265,7 +265,7 @@ fn log_bytes(path: &Path) -> u64 {
 }
 
 fn dump_all(options: &DumpOptions, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let mut progress = ui.progress(0, "dump-segment");
+    let mut progress = ui.progress_if_apart(0, "dump-segment");
     if progress.is_shown() {
         progress.set_total(options.paths.iter().map(|path| log_bytes(path)).sum());
     }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Outcome;
@@ -197,11 +197,13 @@ pub struct Out {
     pipe: Pipe,
     /// The descriptor behind it, to see whether somebody reads.
     descriptor: Option<OwnedFd>,
+    /// What is drawn on the same terminal, and has to make way for what is written.
+    bar: Option<ProgressBar>,
 }
 
 impl Out {
     fn new(sink: Box<dyn Write + Send>) -> Out {
-        Out { buffer: Vec::with_capacity(FLUSH_BYTES * 2), sink, pipe: Pipe::Open, descriptor: None }
+        Out { buffer: Vec::with_capacity(FLUSH_BYTES * 2), sink, pipe: Pipe::Open, descriptor: None, bar: None }
     }
 
     /// Whether somebody reads it still, as far as can be told without writing: to be asked while there is nothing to write.
@@ -243,7 +245,13 @@ impl Out {
     }
 
     fn write_out(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.sink.write_all(bytes).and_then(|()| self.sink.flush()) {
+        let sink = &mut self.sink;
+        let mut write = || sink.write_all(bytes).and_then(|()| sink.flush());
+        let written = match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        };
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.pipe = Pipe::Closed;
                 Ok(())
@@ -486,31 +494,41 @@ impl Ui {
 
     /// A bar over `total` bytes of work, seen once the work has lasted half a second.
     ///
-    /// Keep it for work that prints little: it is not drawn while stdout is a terminal too, unless
-    /// `--progress always`.
+    /// Rows on the same terminal go above it, so each piece that is sent to stdout has to end a line; what does
+    /// not has [`Ui::progress_if_apart`].
     pub fn progress(&mut self, total: u64, label: &str) -> Progress {
         let shown = match self.settings.progress {
-            ProgressMode::Auto => {
-                self.err_terminal && !self.out_terminal && self.settings.quiet == 0 && !self.settings.json
-            }
+            ProgressMode::Auto => self.err_terminal && self.settings.quiet == 0 && !self.settings.json,
             ProgressMode::Always => true,
             ProgressMode::Never => false,
         };
         if !shown {
-            return Progress { state: ProgressState::Off };
-        }
-        if !self.err_terminal {
-            let lines = Lines { label: label.to_owned(), total, done: 0, next: Instant::now() + LINE_EVERY };
-            return Progress { state: ProgressState::Lines(lines) };
+            return Progress::none();
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        if !self.err_terminal {
+            let lines = Lines { label: label.to_owned(), bar, next: Instant::now() + LINE_EVERY };
+            return Progress { state: ProgressState::Lines(lines) };
+        }
         let template = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_message(label.to_owned());
         self.bar = Some(bar.clone());
+        if self.out_terminal {
+            self.out.bar = Some(bar.clone());
+        }
         Progress { state: ProgressState::Bar { bar, visible_at: Some(Instant::now() + VISIBLE_AFTER) } }
+    }
+
+    /// As [`Ui::progress`], for work that fills stdout with what it finds: not drawn while that is a terminal too,
+    /// unless `--progress always`.
+    pub fn progress_if_apart(&mut self, total: u64, label: &str) -> Progress {
+        if self.out_terminal && self.settings.progress == ProgressMode::Auto {
+            return Progress::none();
+        }
+        self.progress(total, label)
     }
 
     /// Counts of repeated warnings, then the last of stdout. The outcome is worse when stdout did not take it.
@@ -518,6 +536,7 @@ impl Ui {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        self.out.bar = None;
         for repeated in std::mem::take(&mut self.repeated).into_values().filter(|repeated| repeated.more > 0) {
             self.warning(format!("{} more like this: {}", repeated.more, repeated.first));
         }
@@ -545,12 +564,29 @@ enum ProgressState {
     Bar { bar: ProgressBar, visible_at: Option<Instant> },
 }
 
-/// Progress on a stderr that is no terminal: a line a second.
+/// Progress on a stderr that is no terminal: a line a second. The bar is never drawn; it counts, and knows the rate.
 struct Lines {
     label: String,
-    total: u64,
-    done: u64,
+    bar: ProgressBar,
     next: Instant,
+}
+
+impl Lines {
+    /// `moving: 12 MiB of 2 GiB, 310 MiB/s, 6 s left`; what is not known yet is left out.
+    fn text(&self) -> String {
+        let size = |bytes| SizeStyle::Human.text(bytes);
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        let of = if total > 0 { format!(" of {}", size(total)) } else { String::new() };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, for people")]
+        let rate = self.bar.per_sec().round().clamp(0.0, 1e18) as u64;
+        let rate = if rate > 0 { format!(", {}/s", size(rate)) } else { String::new() };
+        let left = if total > done && !rate.is_empty() {
+            format!(", {} left", HumanDuration(self.bar.eta()))
+        } else {
+            String::new()
+        };
+        format!("{}: {}{of}{rate}{left}", self.label, size(done))
+    }
 }
 
 impl Progress {
@@ -568,7 +604,7 @@ impl Progress {
     pub fn set_total(&mut self, total: u64) {
         match &mut self.state {
             ProgressState::Off => {}
-            ProgressState::Lines(lines) => lines.total = total,
+            ProgressState::Lines(lines) => lines.bar.set_length(total),
             ProgressState::Bar { bar, .. } => bar.set_length(total),
         }
     }
@@ -578,12 +614,11 @@ impl Progress {
         match &mut self.state {
             ProgressState::Off => {}
             ProgressState::Lines(lines) => {
-                lines.done += bytes;
+                lines.bar.inc(bytes);
                 let now = Instant::now();
                 if now >= lines.next {
                     lines.next = now + LINE_EVERY;
-                    let (done, total) = (SizeStyle::Human.text(lines.done), SizeStyle::Human.text(lines.total));
-                    let _ = writeln!(io::stderr(), "{}: {done} of {total}", lines.label);
+                    let _ = writeln!(io::stderr(), "{}", lines.text());
                 }
             }
             ProgressState::Bar { bar, visible_at } => {
@@ -640,6 +675,20 @@ mod tests {
     fn ui(settings: Settings, out: &Sink) -> (Ui, Sink) {
         let err = Sink::default();
         (Ui::on(settings, Box::new(out.clone()), Box::new(err.clone())), err)
+    }
+
+    #[test]
+    fn a_line_of_progress_says_how_much_how_fast_and_how_long() {
+        let bar = ProgressBar::with_draw_target(Some(4 << 30), ProgressDrawTarget::hidden());
+        let lines = Lines { label: "moving".into(), bar, next: Instant::now() };
+        assert_eq!(lines.text(), "moving: 0 B of 4.0 GiB", "no rate yet");
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(2));
+            lines.bar.inc(10 << 20);
+        }
+        let text = lines.text();
+        assert!(text.starts_with("moving: 1000.0 MiB of 4.0 GiB, "), "{text}");
+        assert!(text.contains("/s, ") && text.ends_with(" left"), "{text}");
     }
 
     fn problem() -> Problem {

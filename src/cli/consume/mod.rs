@@ -390,7 +390,7 @@ impl<'a> Consumer<'a> {
     /// Partition by partition.
     fn each(&mut self, partitions: &[Partition], ui: &mut Ui) -> anyhow::Result<()> {
         let total = partitions.iter().flat_map(Partition::segments).map(|segment| segment.log_len).sum();
-        let mut progress = ui.progress(total, "consume");
+        let mut progress = ui.progress_if_apart(total, "consume");
         for partition in partitions {
             let (flow, _) = self.read(partition, self.options(partition), &mut progress, ui)?;
             if flow == Flow::Stop {

@@ -440,7 +440,11 @@ fn feed_all(
     let mut outcome = Outcome::Done;
     let mut left = args.count.unwrap_or(u64::MAX);
     let total = feeds.iter().map(Feed::len).sum::<Option<u64>>();
-    let mut progress = ui.progress(total.unwrap_or_default(), "produce");
+    let mut progress = match total {
+        Some(total) => ui.progress(total, "produce"),
+        // Somebody may be typing.
+        None => ui.progress_if_apart(0, "produce"),
+    };
     for mut feed in feeds {
         loop {
             while left > 0 {
