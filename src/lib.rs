@@ -9,6 +9,8 @@
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
 //! - [`group`]: consumer groups: who gets which partitions, as pure functions of members and topics;
 //! - [`reassign`]: plans that move replicas between brokers and disks, as pure functions of who has what;
+//! - [`replication`]: one partition's replicas, leader and in-sync set as a state machine, and what goes wrong in it, as pure
+//!   functions of states and events;
 //! - [`storage`]: the files of a log directory;
 //! - [`workers`]: records shared out among threads and processes, in order by key;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
@@ -23,6 +25,7 @@ mod java_map;
 pub mod json_text;
 pub mod partitioner;
 pub mod reassign;
+pub mod replication;
 pub mod schema;
 pub mod storage;
 pub mod types;

@@ -1,0 +1,21 @@
+//! Replication and failover of one partition, as rules that can be played through.
+//!
+//! - [`rules`], [`state`], [`event`], [`effect`], [`machine`]: the state machine; [`log`], [`epochs`] and [`broker_set`] are
+//!   its parts;
+//! - [`witness`]: what clients have seen of it, and which promises are broken;
+//! - [`play`]: a sequence of events as a timeline;
+//! - [`scenario`]: sequences with a name and an expectation, in files.
+//!
+//! Pure, as [`crate::reassign`] is: no files, clock or randomness.
+
+pub mod broker_set;
+pub mod effect;
+pub mod epochs;
+pub mod event;
+pub mod log;
+pub mod machine;
+pub mod play;
+pub mod rules;
+pub mod scenario;
+pub mod state;
+pub mod witness;
