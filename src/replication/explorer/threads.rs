@@ -1,0 +1,193 @@
+//! The threads of a search, and what they do in a round.
+//!
+//! ```text
+//!  a round:  expand   some states of each shard; what they lead to goes into rows, sorted by the shard it belongs to
+//!            ------   everybody waits
+//!            take     each shard takes in what is for it, row by row
+//!            ------   everybody waits
+//! ```
+//! Who does which shard is left to chance; what a shard gets, and in which order, is not.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::model::Model;
+use super::packed::Packed;
+use super::shard::{Candidate, SHARDS, Shard, reference, shard_of};
+
+/// States of a shard expanded in a round. Rounds are long enough that waiting costs little, and short enough that the
+/// candidates of one stay in a cache.
+const BLOCK: usize = 256;
+
+/// What the states of one shard lead to, by the shards it belongs to.
+type Row<S> = [Vec<Candidate<S>>; SHARDS];
+
+/// All that the threads share.
+pub(super) struct Crew<'m, M: Model> {
+    model: &'m M,
+    shards: [RwLock<Shard<M::State>>; SHARDS],
+    rows: [RwLock<Row<M::State>>; SHARDS],
+    /// The next shard to be expanded, and the next to take in.
+    to_expand: AtomicUsize,
+    to_take: AtomicUsize,
+    generated: AtomicU64,
+    everybody: Barrier,
+    is_over: AtomicBool,
+    panicked: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl<'m, M: Model> Crew<'m, M> {
+    /// A crew of so many threads, the caller's among them, whose shards take no more than so many bytes together.
+    pub(super) fn new(model: &'m M, threads: usize, bytes_max: usize) -> Crew<'m, M> {
+        Crew {
+            model,
+            shards: std::array::from_fn(|_| RwLock::new(Shard::new(bytes_max / SHARDS))),
+            rows: std::array::from_fn(|_| RwLock::new(std::array::from_fn(|_| Vec::new()))),
+            to_expand: AtomicUsize::new(0),
+            to_take: AtomicUsize::new(0),
+            generated: AtomicU64::new(0),
+            everybody: Barrier::new(threads),
+            is_over: AtomicBool::new(false),
+            panicked: Mutex::new(None),
+        }
+    }
+
+    /// All shards, to look at between rounds.
+    pub(super) fn shards(&self) -> [RwLockReadGuard<'_, Shard<M::State>>; SHARDS] {
+        self.shards.each_ref().map(read)
+    }
+
+    /// Steps taken so far.
+    pub(super) fn generated(&self) -> u64 {
+        self.generated.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all rows.
+    pub(super) fn row_bytes(&self) -> usize {
+        let cells = |row: &RwLock<Row<M::State>>| read(row).iter().map(Vec::capacity).sum::<usize>();
+        self.rows.iter().map(cells).sum::<usize>() * size_of::<Candidate<M::State>>()
+    }
+
+    /// Takes in a state that the search begins in.
+    pub(super) fn begin(&self, state: M::State) {
+        let state = self.model.canonical(state);
+        let hash = state.hash();
+        let candidate = Candidate { hash, parent: super::shard::NO_PARENT, state };
+        write(&self.shards[shard_of(hash)]).take(self.model, &[candidate]);
+        self.generated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Makes what is new the level to be expanded; the number of its states.
+    pub(super) fn next_level(&self) -> usize {
+        let open = |shard: &RwLock<Shard<M::State>>| {
+            let mut shard = write(shard);
+            shard.next = shard.level_end;
+            shard.level_end = shard.len();
+            shard.level_end - shard.next
+        };
+        self.shards.iter().map(open).sum()
+    }
+
+    /// A round, of the thread that the search was called on.
+    pub(super) fn round(&self) {
+        self.to_expand.store(0, Ordering::Relaxed);
+        self.to_take.store(0, Ordering::Relaxed);
+        self.everybody.wait();
+        self.work();
+        if let Some(panic) = lock(&self.panicked).take() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Rounds, of every other thread, until there are no more.
+    pub(super) fn help(&self) {
+        loop {
+            self.everybody.wait();
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            self.work();
+        }
+    }
+
+    /// Lets the others go when it is dropped: also when the caller of the search panics between rounds.
+    pub(super) const fn dismissal(&self) -> Dismissal<'_, 'm, M> {
+        Dismissal(self)
+    }
+
+    fn work(&self) {
+        self.guarded(|| self.each_once(&self.to_expand, |shard| self.expand(shard)));
+        self.everybody.wait();
+        self.guarded(|| self.each_once(&self.to_take, |shard| self.take(shard)));
+        self.everybody.wait();
+    }
+
+    /// A model that panics ends the search, not before the others have come to where they would wait for this thread.
+    fn guarded(&self, work: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            *lock(&self.panicked) = Some(panic);
+        }
+    }
+
+    fn each_once(&self, next: &AtomicUsize, work: impl Fn(usize)) {
+        loop {
+            let shard = next.fetch_add(1, Ordering::Relaxed);
+            if shard >= SHARDS {
+                return;
+            }
+            work(shard);
+        }
+    }
+
+    /// Expands the next states of a shard into its row.
+    fn expand(&self, from: usize) {
+        let shard = read(&self.shards[from]);
+        let mut row = write(&self.rows[from]);
+        row.iter_mut().for_each(Vec::clear);
+        let mut generated = 0;
+        for number in shard.next..shard.level_end.min(shard.next + BLOCK) {
+            let parent = reference(number, from);
+            self.model.successors(shard.state(number), &mut |_, state| {
+                let state = self.model.canonical(state);
+                let hash = state.hash();
+                row[shard_of(hash)].push(Candidate { hash, parent, state });
+                generated += 1;
+            });
+        }
+        self.generated.fetch_add(generated, Ordering::Relaxed);
+    }
+
+    /// Takes in what all rows hold for a shard.
+    fn take(&self, to: usize) {
+        let mut shard = write(&self.shards[to]);
+        shard.next = shard.level_end.min(shard.next + BLOCK);
+        for row in &self.rows {
+            shard.take(self.model, &read(row)[to]);
+        }
+    }
+}
+
+/// Ends the crew when it is dropped.
+pub(super) struct Dismissal<'c, 'm, M: Model>(&'c Crew<'m, M>);
+
+impl<M: Model> Drop for Dismissal<'_, '_, M> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+        self.0.everybody.wait();
+    }
+}
+
+// A thread that panicked ends the search; until it has, the others go on with what it left.
+fn read<T>(it: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    it.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(it: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    it.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lock<T>(it: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}
