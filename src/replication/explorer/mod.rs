@@ -11,6 +11,8 @@ pub mod packed;
 pub mod search;
 mod seen;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod trace;
 

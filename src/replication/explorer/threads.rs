@@ -19,7 +19,7 @@ use super::shard::{Candidate, SHARDS, Shard, reference, shard_of};
 
 /// States of a shard expanded in a round. Rounds are long enough that waiting costs little, and short enough that the
 /// candidates of one stay in a cache.
-const BLOCK: usize = 256;
+const BLOCK: usize = 512;
 
 /// What the states of one shard lead to, by the shards it belongs to.
 type Row<S> = [Vec<Candidate<S>>; SHARDS];
