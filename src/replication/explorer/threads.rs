@@ -1,9 +1,8 @@
 //! The threads of a search, and what they do in a round.
 //!
 //! ```text
-//!  a round:  expand   some states of each shard; what they lead to goes into rows, sorted by the shard it belongs to
-//!            ------   everybody waits
-//!            take     each shard takes in what is for it, row by row
+//!  a round:  expand   some states of each shard; what they lead to goes into a row, sorted by the shard it belongs to
+//!            take     each shard takes in what is for it, row by row, as rows are done
 //!            ------   everybody waits
 //! ```
 //! Who does which shard is left to chance; what a shard gets, and in which order, is not.
@@ -29,6 +28,9 @@ pub(super) struct Crew<'m, M: Model> {
     model: &'m M,
     shards: [RwLock<Shard<M::State>>; SHARDS],
     rows: [RwLock<Row<M::State>>; SHARDS],
+    /// The round that each row was last done in, and the one that goes on.
+    done: [AtomicUsize; SHARDS],
+    round: AtomicUsize,
     /// The next shard to be expanded, and the next to take in.
     to_expand: AtomicUsize,
     to_take: AtomicUsize,
@@ -45,6 +47,8 @@ impl<'m, M: Model> Crew<'m, M> {
             model,
             shards: std::array::from_fn(|_| RwLock::new(Shard::new(bytes_max / SHARDS))),
             rows: std::array::from_fn(|_| RwLock::new(std::array::from_fn(|_| Vec::new()))),
+            done: std::array::from_fn(|_| AtomicUsize::new(0)),
+            round: AtomicUsize::new(0),
             to_expand: AtomicUsize::new(0),
             to_take: AtomicUsize::new(0),
             generated: AtomicU64::new(0),
@@ -92,6 +96,7 @@ impl<'m, M: Model> Crew<'m, M> {
 
     /// A round, of the thread that the search was called on.
     pub(super) fn round(&self) {
+        self.round.fetch_add(1, Ordering::Relaxed);
         self.to_expand.store(0, Ordering::Relaxed);
         self.to_take.store(0, Ordering::Relaxed);
         self.everybody.wait();
@@ -118,9 +123,12 @@ impl<'m, M: Model> Crew<'m, M> {
     }
 
     fn work(&self) {
-        self.guarded(|| self.each_once(&self.to_expand, |shard| self.expand(shard)));
-        self.everybody.wait();
-        self.guarded(|| self.each_once(&self.to_take, |shard| self.take(shard)));
+        let round = self.round.load(Ordering::Relaxed);
+        self.each_once(&self.to_expand, |shard| {
+            self.guarded(|| self.expand(shard));
+            self.done[shard].store(round, Ordering::Release);
+        });
+        self.each_once(&self.to_take, |shard| self.guarded(|| self.take(shard, round)));
         self.everybody.wait();
     }
 
@@ -160,11 +168,25 @@ impl<'m, M: Model> Crew<'m, M> {
     }
 
     /// Takes in what all rows hold for a shard.
-    fn take(&self, to: usize) {
+    fn take(&self, to: usize, round: usize) {
+        // Whoever expands this shard reads it: taking in begins when that is over.
+        drop(self.row(to, round));
         let mut shard = write(&self.shards[to]);
         shard.next = shard.level_end.min(shard.next + BLOCK);
-        for row in &self.rows {
-            shard.take(self.model, &read(row)[to]);
+        for from in 0..SHARDS {
+            shard.take(self.model, &self.row(from, round)[to]);
+        }
+    }
+
+    /// A row, when it is done. All shards are being expanded, or were, when the first begins to take in.
+    fn row(&self, from: usize, round: usize) -> RwLockReadGuard<'_, Row<M::State>> {
+        loop {
+            let row = read(&self.rows[from]);
+            if self.done[from].load(Ordering::Acquire) == round {
+                return row;
+            }
+            drop(row);
+            std::thread::yield_now();
         }
     }
 }
