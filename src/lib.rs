@@ -8,7 +8,6 @@
 //!   hash maps, where it decides;
 //! - [`schema`]: records of the internal topics, as pure functions of bytes;
 //! - [`group`]: consumer groups: who gets which partitions, as pure functions of members and topics;
-//! - [`replication`]: the protocol that keeps replicas alike, as state machines, and the search for what they can lose;
 //! - [`reassign`]: plans that move replicas between brokers and disks, as pure functions of who has what;
 //! - [`replication`]: one partition's replicas, leader and in-sync set as a state machine, and what goes wrong in it, as pure
 //!   functions of states and events;

@@ -4,7 +4,8 @@
 //!   its parts;
 //! - [`witness`]: what clients have seen of it, and which promises are broken;
 //! - [`play`]: a sequence of events as a timeline;
-//! - [`scenario`]: sequences with a name and an expectation, in files.
+//! - [`scenario`]: sequences with a name and an expectation, in files;
+//! - [`explorer`]: the search through all states of a model; [`published`]: the five published models of truncation.
 //!
 //! Pure, as [`crate::reassign`] is: no files, clock or randomness.
 
@@ -12,9 +13,12 @@ pub mod broker_set;
 pub mod effect;
 pub mod epochs;
 pub mod event;
+pub mod explorer;
 pub mod log;
 pub mod machine;
 pub mod play;
+pub mod protocol;
+pub mod published;
 pub mod rules;
 pub mod scenario;
 pub mod state;
