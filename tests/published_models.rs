@@ -114,3 +114,43 @@ fn the_first_design_of_kip_320_breaks_after_twelve_steps() {
         is_violated(&model(Kip320FirstTry, [3, 3, 3, 3], StrongIsr), 13);
     }
 }
+
+#[test]
+fn a_trace_is_told_in_words() {
+    let model = model(HighWatermark, [3, 3, 3, 3], StrongIsr);
+    let Ending::Violated(trace) = found(&model, 1).ending else { panic!("no violation") };
+    let told: Vec<String> = trace.steps.iter().filter_map(|it| it.event).map(|it| it.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "controller elects b0",
+            "controller takes b2 out of the ISR",
+            "b0 becomes leader of e1",
+            "b0 appends a record",
+            "b1 becomes follower in e0",
+            "b1 fetches a record from b0",
+            "b0 raises its high watermark",
+            "b1 becomes follower in e1",
+        ]
+    );
+    let last = trace.steps.last().map(|it| model.describe(&it.state).to_string());
+    let expected = "b0 leads e1 ISR {b0,b1} LEO/HW 1/1 m0@e1; b1 follows b0 e1 ISR {b0,b1} LEO/HW 0/0; \
+                    b2 knows no epoch ISR {} LEO/HW 0/0; controller: b0 e1 ISR {b0,b1}";
+    assert_eq!(last.as_deref(), Some(expected));
+    let violation = "b1 is in the ISR and does not have what b0 has below its high watermark 1";
+    assert_eq!(trace.violation.to_string(), violation);
+}
+
+#[test]
+fn a_scope_without_room_is_refused() {
+    for (scope, expected) in [
+        ([4, 2, 2, 2], "number of replicas is 4, and 1 to 3 have room"),
+        ([3, 5, 2, 2], "log size is 5, and 1 to 4 have room"),
+        ([3, 2, 5, 2], "number of records is 5, and 0 to 4 have room"),
+        ([3, 2, 2, 4], "highest leader epoch is 4, and 0 to 3 have room"),
+    ] {
+        let [replicas, log_size, records, epoch_max] = scope;
+        let refused = Scope::new(replicas, log_size, records, epoch_max).map_err(|it| it.to_string());
+        assert_eq!(refused, Err(expected.to_owned()), "{scope:?}");
+    }
+}

@@ -46,7 +46,8 @@ pub struct Progress {
 pub enum Ending<S, E, V> {
     /// All states there are were looked at, and none is wrong.
     Exhausted,
-    /// A state is wrong. The level it is in was gone through; of those in it that are wrong, this is the least.
+    /// A state is wrong. The level it is in was gone through, unless a limit was reached in it; of those that are wrong in it,
+    /// this is the least.
     Violated(Trace<S, E, V>),
     /// The limit of states or bytes was reached. None of the states so far is wrong.
     BoundReached,
@@ -83,13 +84,12 @@ pub type FoundOf<M> = Found<<M as Model>::State, <M as Model>::Event, <M as Mode
 ///
 /// Where the model does, and when it does not answer twice the same.
 pub fn search<M: Model>(model: &M, limits: &Limits, watch: &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> FoundOf<M> {
-    let threads = limits.threads.clamp(1, SHARDS);
-    let crew = Crew::new(model, threads, limits.bytes_max);
+    let crew = Crew::new(model, limits.bytes_max);
     std::thread::scope(|scope| {
-        let _dismissal = crew.dismissal();
-        for _ in 1..threads {
-            scope.spawn(|| crew.help());
-        }
+        // A thread that the system does not give is one that the search does without.
+        let help = |_: &usize| std::thread::Builder::new().spawn_scoped(scope, || crew.help()).is_ok();
+        let helpers = (1..limits.threads.min(SHARDS)).take_while(help).count();
+        let _dismissal = crew.start(helpers + 1);
         run(model, &crew, limits, watch)
     })
 }

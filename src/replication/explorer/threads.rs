@@ -10,7 +10,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Barrier, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::model::Model;
 use super::packed::Packed;
@@ -35,14 +35,15 @@ pub(super) struct Crew<'m, M: Model> {
     to_expand: AtomicUsize,
     to_take: AtomicUsize,
     generated: AtomicU64,
-    everybody: Barrier,
+    /// Where all wait for each other; there once it is known how many they are.
+    everybody: OnceLock<Barrier>,
     is_over: AtomicBool,
     panicked: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl<'m, M: Model> Crew<'m, M> {
-    /// A crew of so many threads, the caller's among them, whose shards take no more than so many bytes together.
-    pub(super) fn new(model: &'m M, threads: usize, bytes_max: usize) -> Crew<'m, M> {
+    /// A crew whose shards take no more than so many bytes together.
+    pub(super) fn new(model: &'m M, bytes_max: usize) -> Crew<'m, M> {
         Crew {
             model,
             shards: std::array::from_fn(|_| RwLock::new(Shard::new(bytes_max / SHARDS))),
@@ -52,7 +53,7 @@ impl<'m, M: Model> Crew<'m, M> {
             to_expand: AtomicUsize::new(0),
             to_take: AtomicUsize::new(0),
             generated: AtomicU64::new(0),
-            everybody: Barrier::new(threads),
+            everybody: OnceLock::new(),
             is_over: AtomicBool::new(false),
             panicked: Mutex::new(None),
         }
@@ -99,7 +100,7 @@ impl<'m, M: Model> Crew<'m, M> {
         self.round.fetch_add(1, Ordering::Relaxed);
         self.to_expand.store(0, Ordering::Relaxed);
         self.to_take.store(0, Ordering::Relaxed);
-        self.everybody.wait();
+        self.meet();
         self.work();
         if let Some(panic) = lock(&self.panicked).take() {
             resume_unwind(panic);
@@ -109,7 +110,7 @@ impl<'m, M: Model> Crew<'m, M> {
     /// Rounds, of every other thread, until there are no more.
     pub(super) fn help(&self) {
         loop {
-            self.everybody.wait();
+            self.meet();
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
@@ -117,9 +118,16 @@ impl<'m, M: Model> Crew<'m, M> {
         }
     }
 
-    /// Lets the others go when it is dropped: also when the caller of the search panics between rounds.
-    pub(super) const fn dismissal(&self) -> Dismissal<'_, 'm, M> {
+    /// Says how many threads there are, the caller's among them. What is returned lets the others go when it is dropped: also
+    /// when the caller of the search panics between rounds.
+    pub(super) fn start(&self, threads: usize) -> Dismissal<'_, 'm, M> {
+        self.everybody.get_or_init(|| Barrier::new(threads));
         Dismissal(self)
+    }
+
+    /// Waits until all have come here.
+    fn meet(&self) {
+        self.everybody.wait().wait();
     }
 
     fn work(&self) {
@@ -129,7 +137,7 @@ impl<'m, M: Model> Crew<'m, M> {
             self.done[shard].store(round, Ordering::Release);
         });
         self.each_once(&self.to_take, |shard| self.guarded(|| self.take(shard, round)));
-        self.everybody.wait();
+        self.meet();
     }
 
     /// A model that panics ends the search, not before the others have come to where they would wait for this thread.
@@ -197,7 +205,7 @@ pub(super) struct Dismissal<'c, 'm, M: Model>(&'c Crew<'m, M>);
 impl<M: Model> Drop for Dismissal<'_, '_, M> {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::Relaxed);
-        self.0.everybody.wait();
+        self.0.meet();
     }
 }
 

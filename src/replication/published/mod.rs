@@ -12,6 +12,7 @@ pub mod scope;
 pub mod state;
 mod steps;
 mod symmetry;
+pub mod text;
 mod verdict;
 
 use std::fmt;
