@@ -4,6 +4,7 @@
 //!   its parts;
 //! - [`witness`]: what clients have seen of it, and which promises are broken;
 //! - [`play`]: a sequence of events as a timeline;
+//! - [`picture`]: a timeline as a table, a diagram, a page, rows of JSON;
 //! - [`scenario`]: sequences with a name and an expectation, in files;
 //! - [`explorer`]: the search through all states of a model; [`published`]: the five published models of truncation.
 //!
@@ -16,6 +17,7 @@ pub mod event;
 pub mod explorer;
 pub mod log;
 pub mod machine;
+pub mod picture;
 pub mod play;
 pub mod protocol;
 pub mod published;
