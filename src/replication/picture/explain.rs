@@ -19,6 +19,28 @@ pub struct Finding {
     pub causes: Vec<Cause>,
 }
 
+impl Finding {
+    /// The verdict's word, and what is new of it.
+    pub fn title(&self) -> String {
+        if self.fresh.is_empty() {
+            return self.violation.to_string();
+        }
+        format!("{} {}", self.violation.word(), names(&self.fresh))
+    }
+
+    /// Whether it holds with all that is new of it among `violations`.
+    pub fn is_among(&self, violations: &[Violation]) -> bool {
+        violations.iter().any(|violation| match (violation, &self.violation) {
+            (Violation::AckedLost(records), Violation::AckedLost(_))
+            | (Violation::SentLost(records), Violation::SentLost(_))
+            | (Violation::Duplicate(records), Violation::Duplicate(_)) => {
+                self.fresh.iter().all(|record| records.binary_search(record).is_ok())
+            }
+            (violation, own) => violation == own,
+        })
+    }
+}
+
 /// Every violation in the rows where it began, in their order.
 pub fn findings(history: &History<'_>) -> Vec<Finding> {
     let rows = history.timeline.rows.iter().enumerate();

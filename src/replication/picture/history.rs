@@ -45,8 +45,6 @@ pub struct Appended {
     pub broker: Broker,
     /// Offset.
     pub offset: u64,
-    /// Leader epoch.
-    pub epoch: u32,
 }
 
 /// A log lost its end.
@@ -119,8 +117,7 @@ impl<'a> History<'a> {
                 self.told.entry(record).or_default().push(Told { row, broker: actor, offset, acks });
             }
             Effect::Appended { broker, offset, stored, .. } => {
-                let appended = Appended { row, broker, offset, epoch: stored.epoch };
-                self.appended.entry(stored.record).or_default().push(appended);
+                self.appended.entry(stored.record).or_default().push(Appended { row, broker, offset });
             }
             Effect::Cut { broker, from, to, why } => {
                 self.cuts.entry(broker).or_default().push(Cut { row, from, to, why });
@@ -214,7 +211,7 @@ impl<'a> History<'a> {
 }
 
 /// Whose effect it is, of those that a leader's answer to a producer can follow.
-fn who(effect: &Effect) -> Option<Broker> {
+pub fn who(effect: &Effect) -> Option<Broker> {
     match *effect {
         Effect::Appended { broker, .. }
         | Effect::Known { broker, .. }

@@ -1,6 +1,8 @@
 //! Pictures of a [`Timeline`]: a table, a verdict, a space-time diagram, a page to step through, rows of JSON.
 //!
 //! - [`table()`]: a row a step, for terminals; [`LEGEND`] explains its glyphs;
+//! - [`verdict()`]: what was lost, doubled, forked, and the one-sentence [`Cause`] of each violation.
+//! - [`text()`]: a space-time diagram for terminals; [`Diagram`] is its drawing as data.
 //!
 //! All are functions of the timeline alone: the same timeline gives the same bytes.
 
@@ -8,12 +10,20 @@ mod cause;
 mod explain;
 mod grid;
 mod history;
+mod lanes;
 mod table;
+mod text;
+mod tolerance;
+mod verdict;
 mod why;
 
 pub use explain::Finding;
 pub use grid::LEGEND;
+pub use lanes::{Arrow, ArrowKind, Diagram, Item, Lane, Mark, MarkKind, Shown, Step};
 pub use table::{TableOptions, table};
+pub use text::{TextOptions, text};
+pub use tolerance::{Reliance, Tolerance};
+pub use verdict::{Counts, Verdict, verdict};
 pub use why::{Cause, Kept, Why};
 
 #[cfg(doc)]

@@ -182,6 +182,11 @@ pub enum Kept {
 }
 
 impl Cause {
+    /// Whether it is why replicas differ though they have compared their logs.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self.why, Why::Kept { how: Kept::BelowHighWatermark(_) | Kept::EpochUnknown { .. } | Kept::Unknown, .. })
+    }
+
     /// Number of the step that made it so, of the loss behind it where there is one.
     pub fn root(&self) -> usize {
         match &self.why {
