@@ -2,7 +2,8 @@
 //!
 //! - [`table()`]: a row a step, for terminals; [`LEGEND`] explains its glyphs;
 //! - [`verdict()`]: what was lost, doubled, forked, and the one-sentence [`Cause`] of each violation.
-//! - [`text()`]: a space-time diagram for terminals; [`Diagram`] is its drawing as data.
+//! - [`text()`]: a space-time diagram for terminals; [`Diagram`] is its drawing as data;
+//! - [`svg()`]: the same diagram for documents.
 //!
 //! All are functions of the timeline alone: the same timeline gives the same bytes.
 
@@ -11,6 +12,7 @@ mod explain;
 mod grid;
 mod history;
 mod lanes;
+mod svg;
 mod table;
 mod text;
 mod tolerance;
@@ -20,6 +22,7 @@ mod why;
 pub use explain::Finding;
 pub use grid::LEGEND;
 pub use lanes::{Arrow, ArrowKind, Diagram, Item, Lane, Mark, MarkKind, Shown, Step};
+pub use svg::svg;
 pub use table::{TableOptions, table};
 pub use text::{TextOptions, text};
 pub use tolerance::{Reliance, Tolerance};
