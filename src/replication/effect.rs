@@ -106,6 +106,13 @@ pub enum Effect {
         /// Why.
         why: CutBy,
     },
+    /// A leader epoch without records was forgotten, because another log goes on differently there.
+    EpochsCut {
+        /// Whose.
+        broker: Broker,
+        /// Epochs that begin here or later.
+        to: u64,
+    },
     /// A broker became leader, or leads in a new epoch.
     Leads {
         /// Who.
@@ -270,6 +277,7 @@ impl fmt::Display for Effect {
             Effect::NotServed { broker, leader, why } => write!(f, "b{leader} refuses b{broker}: {why}"),
             Effect::HwMoved { broker, from, to } => write!(f, "HW of b{broker} {from} -> {to}"),
             Effect::Cut { broker, from, to, why } => write!(f, "b{broker} cut {from} -> {to}: {}", why.name()),
+            Effect::EpochsCut { broker, to } => write!(f, "b{broker} forgets an epoch without records at {to}"),
             Effect::Leads { broker, epoch } => write!(f, "b{broker} leads in e{epoch}"),
             Effect::Follows { broker, leader: Some(leader), epoch } => {
                 write!(f, "b{broker} follows b{leader} in e{epoch}")

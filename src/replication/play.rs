@@ -64,6 +64,33 @@ impl Timeline {
     }
 }
 
+/// Plays steps that were written for other rules: questions are put where these rules need them and left out where they do
+/// not, and what cannot happen is left out. Gives the numbers of the steps left out, from 1.
+pub fn play_adapted(rules: &Rules, initial: State, events: &[Event]) -> (Timeline, Vec<usize>) {
+    let mut player = Player::new(rules.clone(), initial);
+    let (mut rows, mut left_out) = (Vec::with_capacity(events.len()), Vec::new());
+    for (&event, number) in events.iter().zip(1..) {
+        if let Event::Fetch { broker, .. } = event {
+            while player.state.replica(broker).asks
+                && let Ok(row) = player.step(Event::EpochQuery(broker))
+            {
+                let is_stuck = row.idle;
+                rows.push(row);
+                if is_stuck {
+                    break;
+                }
+            }
+        }
+        match player.step(event) {
+            Ok(row) => rows.push(row),
+            // It was put already, or is not needed.
+            Err(Impossible::NothingToAsk(_)) => {}
+            Err(_) => left_out.push(number),
+        }
+    }
+    (player.finish(rows), left_out)
+}
+
 /// Plays `events` from `initial`.
 ///
 /// # Errors

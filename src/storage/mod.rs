@@ -67,6 +67,7 @@ pub mod remarks;
 pub mod replicas;
 pub mod restore;
 pub mod salvage;
+pub mod stage;
 pub mod swap;
 pub mod transactions;
 pub mod verify;

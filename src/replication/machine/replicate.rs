@@ -83,7 +83,7 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
     fn answer_fetch(&mut self, broker: Broker, leader: Broker) -> Answer {
         let (offset, last_epoch) = {
             let follower = self.state.replica(broker);
-            (follower.leo(), follower.log.last_epoch())
+            (follower.leo(), follower.epochs.last())
         };
         let replica = self.state.replica(leader);
         if self.rules.era.truncation() == Truncation::OnFetch
@@ -182,12 +182,17 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
     pub(super) fn cut(&mut self, broker: Broker, to: u64, why: CutBy) {
         let replica = self.state.replica_mut(broker);
         let from = replica.leo();
+        // Also where there is nothing to cut: an epoch without records may begin at the end (`UnifiedLog.truncateTo`).
+        let epochs = replica.epochs.entries().len();
+        replica.epochs.cut(to);
         if to >= from {
+            if replica.epochs.entries().len() < epochs {
+                self.tell(Effect::EpochsCut { broker, to });
+            }
             return;
         }
         replica.log.cut(to);
         let to = replica.log.end();
-        replica.epochs.cut(to);
         replica.flushed = replica.flushed.min(to);
         replica.hw_checkpoint = replica.hw_checkpoint.min(to);
         let hw = replica.hw.min(to);

@@ -62,7 +62,12 @@ fn joined(known: &Cause, other: &Cause) -> Option<Why> {
     match (&known.why, &other.why) {
         (
             Why::CutToHighWatermark { broker, offsets: (from, to), hw, after },
-            Why::CutToHighWatermark { broker: other_broker, offsets: (other_from, other_to), hw: other_hw, after: other_after },
+            Why::CutToHighWatermark {
+                broker: other_broker,
+                offsets: (other_from, other_to),
+                hw: other_hw,
+                after: other_after,
+            },
         ) if (broker, hw, after, known.step, *to) == (other_broker, other_hw, other_after, other.step, *other_from) => {
             Some(Why::CutToHighWatermark { broker: *broker, offsets: (*from, *other_to), hw: *hw, after: *after })
         }
@@ -72,14 +77,7 @@ fn joined(known: &Cause, other: &Cause) -> Option<Why> {
 }
 
 /// Why `leader`, which leads after `row`, does not have `record`.
-fn loss(
-    history: &History<'_>,
-    row: usize,
-    leader: Broker,
-    record: Record,
-    told: Option<Told>,
-    depth: usize,
-) -> Cause {
+fn loss(history: &History<'_>, row: usize, leader: Broker, record: Record, told: Option<Told>, depth: usize) -> Cause {
     let cause = |row: usize, why: Why| Cause { step: row + 1, records: vec![record], why };
     let election = history.election(leader, row);
     let lost = history.lost(leader, record, row);

@@ -45,7 +45,9 @@ impl Finding {
 pub fn findings(history: &History<'_>) -> Vec<Finding> {
     let rows = history.timeline.rows.iter().enumerate();
     rows.flat_map(|(at, row)| row.new_violations.iter().map(move |violation| (at, violation)))
-        .scan([Vec::new(), Vec::new(), Vec::new()], |known, (at, violation)| Some(finding(history, at, violation, known)))
+        .scan([Vec::new(), Vec::new(), Vec::new()], |known, (at, violation)| {
+            Some(finding(history, at, violation, known))
+        })
         .collect()
 }
 
@@ -123,7 +125,8 @@ fn facts(history: &History<'_>, finding: &Finding) -> Vec<String> {
             let (one, other) = (&state.replica(*a).log, &state.replica(*b).log);
             let at = one.first_difference(other, *below).unwrap_or(*below);
             let name = |log: &crate::replication::log::Log| {
-                log.get(at).map_or_else(|| "nothing".to_owned(), |stored| format!("m{}@e{}", stored.record, stored.epoch))
+                log.get(at)
+                    .map_or_else(|| "nothing".to_owned(), |stored| format!("m{}@e{}", stored.record, stored.epoch))
             };
             vec![format!("{word} b{a}/b{b} below {below}: at offset {at} b{a} has {}, b{b} {}", name(one), name(other))]
         }

@@ -48,7 +48,9 @@ const CONTROLS: &str = "</select></label>\n<button id=\"first\" title=\"Home\">|
 /// What does not change from step to step.
 fn variant(number: usize, timeline: &Timeline, out: &mut String) {
     let verdict = escape(&verdict(timeline).to_string());
-    out.push_str(&format!("<section class=\"variant\" data-variant=\"{number}\" hidden>\n<pre class=\"verdict\">{verdict}</pre>\n"));
+    out.push_str(&format!(
+        "<section class=\"variant\" data-variant=\"{number}\" hidden>\n<pre class=\"verdict\">{verdict}</pre>\n"
+    ));
     out.push_str("<details open><summary>Diagram</summary><div class=\"diagram\">");
     out.push_str(&svg(timeline));
     out.push_str("</div></details>\n<details open><summary>Table</summary>");
@@ -70,7 +72,10 @@ fn table(lines: &[Line], out: &mut String) {
     let columns = 3 + first.replicas.len() + usize::from(first.isr.is_some()) + usize::from(first.elr.is_some());
     for line in lines {
         let number = line.number;
-        out.push_str(&format!("<tr data-step=\"{number}\"><td class=\"n\">{number}</td><td>{}</td>", escape(&line.step)));
+        out.push_str(&format!(
+            "<tr data-step=\"{number}\"><td class=\"n\">{number}</td><td>{}</td>",
+            escape(&line.step)
+        ));
         for [glyph, epoch, leo, hw, flushed] in &line.replicas {
             let (glyph, epoch, leo) = (cell(glyph), cell(epoch), cell(leo));
             out.push_str(&format!("<td>{glyph} {epoch} {leo}/{}/{}</td>", cell(hw), cell(flushed)));
@@ -81,7 +86,10 @@ fn table(lines: &[Line], out: &mut String) {
         out.push_str(&format!("<td class=\"w\">{}</td></tr>\n", escape(&line.happened)));
         for below in &line.below {
             let text = escape(below.trim_start());
-            out.push_str(&format!("<tr data-step=\"{number}\"><td></td><td class=\"v\" colspan=\"{}\">{text}</td></tr>\n", columns - 1));
+            out.push_str(&format!(
+                "<tr data-step=\"{number}\"><td></td><td class=\"v\" colspan=\"{}\">{text}</td></tr>\n",
+                columns - 1
+            ));
         }
     }
     out.push_str("</tbody></table>");

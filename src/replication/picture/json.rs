@@ -222,6 +222,7 @@ fn effect(effect: &Effect) -> String {
         Effect::Cut { broker, from, to, why } => {
             of("cut").field("broker", broker).field("from", from).field("to", to).field("why", why.name())
         }
+        Effect::EpochsCut { broker, to } => of("epochs_cut").field("broker", broker).field("to", to),
         Effect::Leads { broker, epoch } => of("leads").field("broker", broker).field("epoch", epoch),
         Effect::Follows { broker, leader, epoch } => {
             of("follows").field("broker", broker).field("leader", leader).field("epoch", epoch)

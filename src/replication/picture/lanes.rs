@@ -390,11 +390,18 @@ impl Items<'_> {
             Effect::HwMoved { broker, from, to } => {
                 self.mark(lane(broker), MarkKind::HighWatermark, format!("HW {from} -> {to}"));
             }
+            Effect::EpochsCut { broker, to } => {
+                if let Some(leader) = target {
+                    self.arrow(lane(leader), lane(broker), Answer, format!("end {to}"));
+                }
+                self.mark(lane(broker), MarkKind::Note, format!("forgets an epoch at {to}"));
+            }
             Effect::Cut { broker, from, to, why } => {
                 if let (Event::Fetch { .. } | Event::EpochQuery(_), Some(leader)) = (event, target)
                     && why != CutBy::OutOfRange
                 {
-                    let known = if why == CutBy::HighWatermark { "end unknown".to_owned() } else { format!("end {to}") };
+                    let known =
+                        if why == CutBy::HighWatermark { "end unknown".to_owned() } else { format!("end {to}") };
                     self.arrow(lane(leader), lane(broker), Answer, known);
                 }
                 self.mark(lane(broker), MarkKind::Cut { from, to }, format!("cut {from} -> {to}"));

@@ -254,7 +254,8 @@ impl Drawing<'_> {
         let title = format!("{} to {}: {}{lost}", arrow.from.name(), arrow.to.name(), arrow.text);
         // The label lies beside the source, short of the next lane, and the line goes on behind it.
         let place = self.diagram.place(arrow.from);
-        let room = if rightwards { self.axes[place + 1] - self.axes[place] } else { self.axes[place] - self.axes[place - 1] };
+        let room =
+            if rightwards { self.axes[place + 1] - self.axes[place] } else { self.axes[place] - self.axes[place - 1] };
         let text = fit(&arrow.text, room.min(reach).saturating_sub(24) / LETTER);
         let gap = 10 + text.chars().count() * LETTER;
         let (x, anchor, behind) =
@@ -268,7 +269,9 @@ impl Drawing<'_> {
             group.add(Path::new().set("class", "arrow refused").set("d", cross))
         } else {
             let back = if rightwards { end - 7 } else { end + 7 };
-            group.add(Polygon::new().set("class", tip).set("points", format!("{end},{y} {back},{} {back},{}", y - 3, y + 3)))
+            group.add(
+                Polygon::new().set("class", tip).set("points", format!("{end},{y} {back},{} {back},{}", y - 3, y + 3)),
+            )
         }
     }
 

@@ -61,7 +61,8 @@ impl Tolerance {
         let mut before = isr;
         for (row, number) in timeline.rows.iter().zip(1..) {
             let controller = &row.state.controller;
-            let could_lead = before.or(if number == 1 { BrokerSet::NONE } else { timeline.rows[number - 2].state.controller.elr });
+            let could_lead =
+                before.or(if number == 1 { BrokerSet::NONE } else { timeline.rows[number - 2].state.controller.elr });
             for effect in &row.effects {
                 if let Effect::Cut { broker, from, why: CutBy::Power | CutBy::Wipe, .. } = *effect
                     && (could_lead.has(broker) || rules.strategy == Strategy::Majority)

@@ -184,7 +184,10 @@ pub enum Kept {
 impl Cause {
     /// Whether it is why replicas differ though they have compared their logs.
     pub fn is_lasting(&self) -> bool {
-        matches!(self.why, Why::Kept { how: Kept::BelowHighWatermark(_) | Kept::EpochUnknown { .. } | Kept::Unknown, .. })
+        matches!(
+            self.why,
+            Why::Kept { how: Kept::BelowHighWatermark(_) | Kept::EpochUnknown { .. } | Kept::Unknown, .. }
+        )
     }
 
     /// Number of the step that made it so, of the loss behind it where there is one.
@@ -205,7 +208,8 @@ impl fmt::Display for Cause {
         let records = names(&self.records);
         match &self.why {
             Why::CutToHighWatermark { broker, offsets: (from, to), hw, after } => {
-                let what = if to - from == 1 { format!("offset {from}") } else { format!("offsets {from} to {}", to - 1) };
+                let what =
+                    if to - from == 1 { format!("offset {from}") } else { format!("offsets {from} to {}", to - 1) };
                 let acknowledged = if *after { "acknowledged " } else { "" };
                 write!(f, "b{broker} cut {acknowledged}{what} to its high watermark {hw}")
             }
@@ -223,7 +227,10 @@ impl fmt::Display for Cause {
             }
             Why::AckedAlone { broker, acks, leader, deposed: None } => {
                 let acks = acks.name();
-                write!(f, "b{broker} alone had {records} when it acknowledged at acks={acks}, and b{leader} was elected")
+                write!(
+                    f,
+                    "b{broker} alone had {records} when it acknowledged at acks={acks}, and b{leader} was elected"
+                )
             }
             Why::AckedAlone { broker, acks, leader, deposed: Some((epoch, newest)) } => {
                 let acks = acks.name();
@@ -272,7 +279,10 @@ impl fmt::Display for Cause {
                         write!(f, "b{broker} has {records} at offset {offset}, where b{other} has {instead}")
                     }
                     Kept::NotYet(Some(cause)) => {
-                        write!(f, "b{broker} still has {records} at offset {offset}, where b{other} has {instead}: {cause}")
+                        write!(
+                            f,
+                            "b{broker} still has {records} at offset {offset}, where b{other} has {instead}: {cause}"
+                        )
                     }
                 }
             }

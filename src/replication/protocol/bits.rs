@@ -50,6 +50,6 @@ impl<'a> Reader<'a> {
             value |= self.words[word + 1] << (64 - shift);
         }
         self.at += bits;
-        (value & ((1 << bits) - 1)) as u32
+        u32::try_from(value & ((1 << bits) - 1)).unwrap_or(0)
     }
 }

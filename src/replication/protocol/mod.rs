@@ -2,7 +2,7 @@
 //!
 //! What does harm (records sent, elections, fencing of a broker that runs, kills, power losses) is counted and bounded by the
 //! [`Scope`]; what only goes on (fetches, questions, metadata, requests to the controller, starts, the fencing of a broker that
-//! is down) is not. A violation found in the fewest steps is a scenario by itself: [`Protocol::steps_of`].
+//! is down) is not. The way to a violation that is found, its events in order, can be played through as it is.
 
 mod bits;
 pub mod known;
@@ -39,6 +39,8 @@ pub(crate) struct Point {
     pub(crate) state: State<REPLICAS>,
     /// Acknowledged records, one bit each.
     pub(crate) acked: u8,
+    /// Records that a consumer has read, one bit each; none where they are not looked for.
+    pub(crate) read: u8,
     pub(crate) spent: Spent,
 }
 
@@ -51,6 +53,9 @@ pub(crate) struct Spent {
     pub(crate) kills: u8,
 }
 
+/// How a search of the machine ended.
+pub type FoundHere = super::explorer::Found<Packed, Event, Wrong>;
+
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
@@ -58,6 +63,8 @@ pub enum Wrong {
     AckedLost(Record),
     /// Two replicas differ below the high watermarks of both.
     Diverged(Broker, Broker),
+    /// The leader of the newest epoch lacks a record that was read.
+    ConsumerChanged(Record),
 }
 
 impl Protocol {
@@ -134,19 +141,20 @@ impl Protocol {
     }
 
     fn judge(&self, point: &Point) -> Option<Wrong> {
-        let state = &point.state;
-        if matches!(self.scope.find, Find::AckedLost | Find::Any)
-            && point.acked != 0
-            && let Some(leader) = state.true_leader()
-        {
+        let (state, find) = (&point.state, self.scope.find);
+        if let Some(leader) = state.true_leader() {
             let log = &state.replica(leader).log;
-            let lost =
-                (0..self.scope.records).find(|&record| point.acked >> record & 1 == 1 && log.find(record).is_none());
-            if let Some(record) = lost {
+            let lacks = |records: u8| {
+                (0..self.scope.records).find(|&record| records >> record & 1 == 1 && log.find(record).is_none())
+            };
+            if let Some(record) = find.is_acked().then(|| lacks(point.acked)).flatten() {
                 return Some(Wrong::AckedLost(record));
             }
+            if let Some(record) = lacks(point.read) {
+                return Some(Wrong::ConsumerChanged(record));
+            }
         }
-        if matches!(self.scope.find, Find::Diverged | Find::Any) {
+        if find.is_diverged() {
             for a in self.rules.all().iter() {
                 for b in a + 1..self.rules.replicas {
                     let (one, other) = (state.replica(a), state.replica(b));
@@ -160,11 +168,22 @@ impl Protocol {
         None
     }
 
+    /// Records that the controller's leader lets a consumer read.
+    fn reads(&self, state: &State<REPLICAS>) -> u8 {
+        let leader =
+            state.controller.leader.filter(|&leader| self.scope.find.is_consumer() && state.replica(leader).leads());
+        leader.map_or(0, |leader| {
+            let replica = state.replica(leader);
+            let below = replica.log.entries().zip(0..replica.hw);
+            below.fold(0, |read, (stored, _)| read | 1 << stored.record)
+        })
+    }
+
     /// The state as it is written when nothing that does not matter any more is kept.
     fn tidy(&self, state: &mut State<REPLICAS>) {
         for broker in BrokerSet::first(self.rules.replicas).iter() {
             let replica = state.replica_mut(broker);
-            if !replica.up && self.scope.find == Find::AckedLost {
+            if !replica.up && !self.scope.find.is_diverged() {
                 // It is read from the checkpoint when the broker starts.
                 replica.hw = 0;
             }
@@ -179,7 +198,7 @@ impl Model for Protocol {
 
     fn initial(&self, out: &mut impl FnMut(Packed)) {
         let state = State::initial(&self.rules);
-        out(packing::pack(&self.rules, &Point { state, acked: 0, spent: Spent::default() }));
+        out(packing::pack(&self.rules, &Point { state, acked: 0, read: 0, spent: Spent::default() }));
     }
 
     fn successors(&self, packed: &Packed, out: &mut impl FnMut(Event, Packed)) {
@@ -197,6 +216,7 @@ impl Model for Protocol {
             if possible && next.state.controller.leader_epoch <= scope::EPOCH_MAX {
                 self.tidy(&mut next.state);
                 next.acked = acked;
+                next.read |= self.reads(&next.state);
                 next.spent = spent;
                 if next != point {
                     out(event, packing::pack(&self.rules, &next));

@@ -31,6 +31,7 @@ pub(super) fn pack(rules: &Rules, point: &Point) -> Packed {
     out.put(set(controller.unfenced), 3);
     out.put(state.next_record, 3);
     out.put(u32::from(point.acked), 4);
+    out.put(u32::from(point.read), 4);
     for spent in [point.spent.fences, point.spent.elections, point.spent.power_losses, point.spent.kills] {
         out.put(u32::from(spent), 2);
     }
@@ -105,6 +106,7 @@ pub(super) fn unpack(rules: &Rules, packed: &Packed) -> Point {
     };
     let next_record: Record = bits.take(3);
     let acked = byte(bits.take(4));
+    let read = byte(bits.take(4));
     let spent = Spent {
         fences: byte(bits.take(2)),
         elections: byte(bits.take(2)),
@@ -158,7 +160,7 @@ pub(super) fn unpack(rules: &Rules, packed: &Packed) -> Point {
         let request = |record| replica.log.find(record).map(|offset| Waiting { record, end: offset + 1 });
         replica.waiting = requests.filter_map(request).collect::<SmallVec<_>>();
     }
-    Point { state: State { controller, brokers, next_record }, acked, spent }
+    Point { state: State { controller, brokers, next_record }, acked, read, spent }
 }
 
 /// 0 for none.

@@ -1,5 +1,7 @@
 //! How much may happen.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::REPLICAS;
@@ -19,9 +21,28 @@ pub enum Find {
     AckedLost,
     /// Replicas that differ below their high watermarks.
     Diverged,
-    /// Either.
+    /// A record that a consumer has read and the leader lacks. The consumer reads at once whatever the controller's leader lets it.
+    Consumer,
+    /// Any of them.
     #[default]
     Any,
+}
+
+impl Find {
+    /// Whether acknowledged records are looked for.
+    pub(super) fn is_acked(self) -> bool {
+        matches!(self, Find::AckedLost | Find::Any)
+    }
+
+    /// Whether differing replicas are.
+    pub(super) fn is_diverged(self) -> bool {
+        matches!(self, Find::Diverged | Find::Any)
+    }
+
+    /// Whether records that were read are.
+    pub(super) fn is_consumer(self) -> bool {
+        matches!(self, Find::Consumer | Find::Any)
+    }
 }
 
 /// Bounds of what is explored: how often each thing that does harm may happen.
@@ -57,6 +78,24 @@ impl Default for Scope {
             lost_responses: false,
             find: Find::Any,
         }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.find {
+            Find::AckedLost => "acked-lost",
+            Find::Diverged => "diverged",
+            Find::Consumer => "consumer",
+            Find::Any => "acked-lost, diverged or consumer",
+        };
+        write!(f, "{what} with records={} acks={}", self.records, self.acks.name())?;
+        let faults =
+            [("fence", self.fences), ("elect", self.elections), ("power", self.power_losses), ("kill", self.kills)];
+        for (name, times) in faults.iter().filter(|(_, times)| *times > 0) {
+            write!(f, " {name}={times}")?;
+        }
+        f.write_str(if self.lost_responses { " lost-responses" } else { "" })
     }
 }
 

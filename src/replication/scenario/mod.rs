@@ -3,9 +3,11 @@
 mod catalogue;
 mod file;
 pub mod judge;
+mod write;
 
 pub use catalogue::{CATALOGUE, all, find};
 pub use file::{SETTINGS, ScenarioError};
+pub use write::to_file;
 
 use super::event::Event;
 use super::rules::Rules;

@@ -25,7 +25,7 @@ use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::names::{FileState, PartitionFile, SegmentFileKind, segment_file_name};
 use crate::storage::producer_state;
 use crate::storage::producer_states::{Check, Origin, Pending, ProducerRefusal, ProducerStates, TransactionVersion};
-use crate::storage::recovery::Plan;
+use crate::storage::recovery::{self, LoadError, LoadOptions, Plan};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, Offset, TimestampMs};
 
 /// What became of an append.
@@ -474,6 +474,56 @@ impl LogWriter {
         self.producers = ProducerStates::new(offset);
         (self.log_start, self.log_end, self.recovery_point) = (offset, offset, offset);
         Ok(())
+    }
+
+    /// Notes that `epoch` begins at the log end, as a broker does that becomes the partition's leader
+    /// (`UnifiedLog.assignEpochStartOffset`).
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), StorageError> {
+        if self.epochs.assign(epoch, self.log_end).unwrap_or(false) {
+            self.write_epochs()?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the log at `offset`, as a follower does whose leader's log goes on differently (`UnifiedLog.truncateTo`), and gives
+    /// back the log as it is then.
+    ///
+    /// Leader epochs that begin there or later are forgotten also when there is nothing to cut. Logs go first, newest segment
+    /// first, then what tells of them: after a crash in between a recovery finds a shorter log, and makes the rest fit.
+    pub fn truncate_to(mut self, offset: Offset, now_ms: TimestampMs) -> Result<LogWriter, LoadError> {
+        self.write_out()?;
+        if offset < self.log_end {
+            while self.active.base() > offset
+                && let Some(before) = self.older.pop()
+            {
+                let gone = self.active.base();
+                self.active = SegmentWriter::open(&self.dir, before, &self.config, now_ms)?;
+                self.rolled.retain(|base| *base != before);
+                for kind in SegmentFileKind::ALL {
+                    fs::remove_if_present(&self.dir.join(segment_file_name(gone, kind)))?;
+                }
+            }
+            self.active.truncate_to(offset, now_ms)?;
+            self.active.write_out()?;
+        }
+        let epochs = self.epochs.entries().len();
+        self.epochs.truncate_from_end(offset);
+        if self.epochs.entries().len() != epochs {
+            self.write_epochs()?;
+        }
+        if offset >= self.log_end {
+            return Ok(self);
+        }
+        // Producers are what the batches that are left make them: from the last snapshot on.
+        let LogWriter { dir, config, durability, log_start, recovery_point, appended, .. } = self;
+        let recovery_point = recovery_point.min(offset);
+        let options = LoadOptions { clean: true, recovery_point, log_start, now_ms, config };
+        let plan = recovery::plan(&dir, &options)?;
+        plan.apply()?;
+        let mut log = LogWriter::open(plan, config, durability, now_ms)?;
+        log.recovery_point = recovery_point;
+        log.goes_on(appended);
+        Ok(log)
     }
 
     /// Waits until everything appended is on disk; the recovery point is the log end then.
