@@ -21,6 +21,7 @@ fn read_by(command: &Command, global: &GlobalArgs) -> Option<Vec<PathBuf>> {
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),
         Command::Reassign(args) => reassign::only_reads(args, global).then(Vec::new),
         Command::Produce(_)
+        | Command::SimulateFailover(_)
         | Command::PartitionOf(_)
         | Command::Recover(_)
         | Command::Completions(_)

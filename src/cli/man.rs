@@ -565,6 +565,102 @@ pub const PAGES: &[Page] = &[
         kafka: "none; kafka-reassign-partitions.sh --execute prints what undoes it.",
     },
     Page {
+        command: "simulate-failover",
+        examples: &[
+            ("logdir simulate-failover list", "the scenarios that come with the program"),
+            (
+                "logdir simulate-failover explore --era fetch --set min.insync.replicas=2 --faults fence=2,power=1",
+                "the shortest way to lose an acknowledged record",
+            ),
+            ("logdir simulate-failover random --acks 1 --runs 1000 --seed 7", "how often acks=1 loses records"),
+        ],
+        kafka: "None of Kafka's tools does this; the rules are those of its brokers and its controller.",
+    },
+    Page {
+        command: "simulate-failover run",
+        examples: &[
+            ("logdir simulate-failover run hw-truncation-loss", "every variant, a row a step, and what went wrong"),
+            (
+                "logdir simulate-failover run unclean-election --variant 'fetch, unclean refused' --diagram",
+                "one variant, with its fetches as arrows",
+            ),
+            (
+                "logdir simulate-failover run mine.toml --era elr --set min.insync.replicas=2 --dirs played",
+                "under other rules, on real log directories",
+            ),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "simulate-failover random",
+        examples: &[
+            (
+                "logdir simulate-failover random --acks 1 --runs 1000 --seed 7",
+                "a thousand runs, and how to repeat the first that lost",
+            ),
+            (
+                "logdir simulate-failover random --faults kill,pause,cut-off --set min.insync.replicas=2",
+                "only these faults, under other settings",
+            ),
+            (
+                "logdir simulate-failover random --era hw --swarm --shrink --out small.toml",
+                "what goes wrong under the oldest rules, in a few steps",
+            ),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "simulate-failover explore",
+        examples: &[
+            (
+                "logdir simulate-failover explore --era fetch --set min.insync.replicas=2 --faults fence=2,power=1",
+                "one power loss without eligible leader replicas",
+            ),
+            (
+                "logdir simulate-failover explore --set min.insync.replicas=2 --set broker_epoch_check=false --faults fence=2,power=1 --out found.toml",
+                "what a protective rule is for",
+            ),
+            ("logdir simulate-failover explore --known", "the scopes of which it is known how they end"),
+        ],
+        kafka: "None. TLC explores TLA+ specifications of the protocol.",
+    },
+    Page {
+        command: "simulate-failover compare",
+        examples: &[
+            ("logdir simulate-failover compare hw-truncation-loss", "the same steps under every era"),
+            (
+                "logdir simulate-failover compare last-replica-standing --era fetch,elr --set min.insync.replicas=2",
+                "with and without eligible leader replicas",
+            ),
+            (
+                "logdir simulate-failover compare mine.toml --vary min.insync.replicas=1,2 --vary flush=never,every-record --json",
+                "all combinations of settings",
+            ),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "simulate-failover list",
+        examples: &[
+            ("logdir simulate-failover list", "a line for each scenario"),
+            (
+                "logdir simulate-failover list --json | jq -r 'select(.variants[].era==\"hw\").name'",
+                "those told under an era",
+            ),
+            ("logdir simulate-failover list --output tsv | cut -f2", "names"),
+        ],
+        kafka: "None.",
+    },
+    Page {
+        command: "simulate-failover show",
+        examples: &[
+            ("logdir simulate-failover show hw-truncation-loss", "the scenario as a file"),
+            ("logdir simulate-failover show S25", "by its id"),
+            ("logdir simulate-failover show unclean-election > mine.toml", "one to change"),
+        ],
+        kafka: "None.",
+    },
+    Page {
         command: "completions",
         examples: &[
             ("logdir completions bash > /etc/bash_completion.d/logdir", "for all users of bash"),

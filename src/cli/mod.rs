@@ -30,6 +30,7 @@ pub mod reassign;
 pub mod record_format;
 pub mod recover;
 mod session;
+pub mod simulate_failover;
 pub mod size;
 pub mod table;
 pub mod topics;
@@ -98,6 +99,8 @@ pub enum Command {
     Topics(topics::TopicsArgs),
     Groups(groups::GroupsArgs),
     Reassign(reassign::ReassignArgs),
+    #[command(alias = "simulate")]
+    SimulateFailover(simulate_failover::SimulateFailoverArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -152,6 +155,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Topics(args) => topics::run(args, global, ui),
         Command::Groups(args) => groups::run(args, global, ui),
         Command::Reassign(args) => reassign::run(args, global, ui),
+        Command::SimulateFailover(args) => simulate_failover::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -396,6 +396,11 @@ impl Ui {
         self.settings.verbose
     }
 
+    /// Whether stdout takes colour.
+    pub fn has_colour(&self) -> bool {
+        self.out_color
+    }
+
     /// How sizes are written in tables.
     pub fn size_style(&self) -> SizeStyle {
         self.settings.size

@@ -1,0 +1,225 @@
+//! `simulate-failover run`.
+
+use std::path::{Path, PathBuf};
+
+use super::compare::variant;
+use super::rules::{RuleArgs, refused};
+use super::source;
+use crate::cli::args::{GlobalArgs, OutputFormat};
+use crate::cli::consume::select::storage_problem;
+use crate::cli::json_row::JsonRow;
+use crate::cli::ui::{Problem, Ui};
+use crate::cli::{Outcome, man};
+use crate::replication::event::Event;
+use crate::replication::picture;
+use crate::replication::play::{Timeline, play, play_adapted};
+use crate::replication::scenario::Variant;
+use crate::replication::state::State;
+use crate::replication::witness::Violation;
+use crate::storage::fs::replace_atomic;
+use crate::storage::stage::{Stage, StageError};
+use crate::storage::writer::log::now_ms;
+use crate::types::TopicPartition;
+
+/// Play a scenario: a row a step, then the verdict and the cause of what went wrong
+///
+/// Without --era, --set and --until the scenario's expectations are checked. Exits 1 when one is not met, or when acknowledged
+/// records are lost or replicas diverge for good and the scenario does not expect just that.
+#[derive(clap::Args, Debug, Clone)]
+#[command(before_long_help = man::examples("simulate-failover run"))]
+pub struct RunArgs {
+    /// Scenario: a file (-: stdin), or a name or id as list gives them
+    #[arg(value_name = "FILE|NAME")]
+    scenario: String,
+    /// Only the variant of this name
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
+    /// Only the steps up to this number
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
+    /// Draw the steps as a space-time diagram too: replicas as lanes, fetches as arrows
+    #[arg(long, help_heading = "Output")]
+    diagram: bool,
+    /// Draw them as a picture
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    svg: Option<PathBuf>,
+    /// Write a page to step through, all variants in one
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    html: Option<PathBuf>,
+    /// Carry every step out on real log directories too, which are made in this one: broker-0, broker-1 ... Each step's
+    /// directories are compared with what the rules say
+    #[arg(long, value_name = "DIR", help_heading = "Directories")]
+    dirs: Option<PathBuf>,
+    /// Name of the topic in them
+    #[arg(long, value_name = "TOPIC", default_value = "topic", requires = "dirs", help_heading = "Directories")]
+    topic: String,
+}
+
+/// A variant that was played.
+struct Played {
+    name: String,
+    variant: String,
+    timeline: Timeline,
+    /// What is not as expected; where nothing was expected, what is wrong for good.
+    unmet: Vec<String>,
+}
+
+/// Plays it.
+pub fn run(args: &RunArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    super::only(global, &[OutputFormat::Table, OutputFormat::Json])?;
+    let scenario = source::read(&args.scenario)?;
+    let variants = match &args.variant {
+        Some(name) => vec![variant(&scenario.variants, Some(name))?.clone()],
+        None => scenario.variants.clone(),
+    };
+    let mut all = Vec::new();
+    for variant in &variants {
+        let name = if variant.name == scenario.name {
+            scenario.name.clone()
+        } else {
+            format!("{}: {}", scenario.name, variant.name)
+        };
+        all.push(played(name, variant, args, ui)?);
+    }
+    for (at, played) in all.iter().enumerate() {
+        if at > 0 && global.output() != Some(OutputFormat::Json) {
+            ui.out().buffer().push(b'\n');
+        }
+        tell(played, args, global, ui)?;
+    }
+    let mut outcome = if all.iter().all(|played| played.unmet.is_empty()) { Outcome::Done } else { Outcome::Findings };
+    pictures(&scenario.name, &all, args, ui)?;
+    if let Some(dir) = &args.dirs {
+        outcome |= carry_out(dir, &args.topic, only_one("--dirs", &all)?, ui)?;
+    }
+    if all.len() > 1 && global.output() != Some(OutputFormat::Json) {
+        let met = all.iter().filter(|played| played.unmet.is_empty()).count();
+        ui.note(&format!("{met} of {} variants as expected", all.len()));
+    }
+    Ok(outcome)
+}
+
+fn played(name: String, variant: &Variant, args: &RunArgs, ui: &mut Ui) -> anyhow::Result<Played> {
+    let until = args.until.and_then(|until| usize::try_from(until).ok()).unwrap_or(usize::MAX);
+    let steps = &variant.steps[..variant.steps.len().min(until)];
+    let mut rules = variant.rules.clone();
+    args.rules.apply(&mut rules).map_err(|error| refused(&error))?;
+    let initial = State::initial(&rules);
+    let timeline = if args.rules.is_empty() {
+        let impossible = |error: crate::replication::play::PlayError| {
+            Problem::new("malformed", error.to_string()).hint("the steps before it can be seen with --until")
+        };
+        play(&rules, initial, steps).map_err(impossible)?
+    } else {
+        let (timeline, left_out) = play_adapted(&rules, initial, steps);
+        if !left_out.is_empty() {
+            let steps: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+            let text = format!("cannot happen under these rules and was left out: step {}", steps.join(", "));
+            ui.warning(Problem::new("notice", text));
+        }
+        timeline
+    };
+    let unmet = if args.rules.is_empty() && args.until.is_none() {
+        variant.expect.unmet(&timeline)
+    } else {
+        let is_bad = |it: &&Violation| matches!(it, Violation::AckedLost(_) | Violation::Diverged { .. });
+        timeline.at_end.iter().filter(is_bad).map(ToString::to_string).collect()
+    };
+    for (row, number) in
+        timeline.rows.iter().zip(1..).filter(|(row, _)| row.idle && !matches!(row.event, Event::Fetch { .. }))
+    {
+        let text = format!("step {number} ({}) changes nothing", row.event);
+        ui.warn_once("changes nothing", Problem::new("notice", text));
+    }
+    Ok(Played { name, variant: variant.name.clone(), timeline, unmet })
+}
+
+fn tell(played: &Played, args: &RunArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<()> {
+    let verdict = picture::verdict(&played.timeline);
+    if global.output() == Some(OutputFormat::Json) {
+        rows(played, ui);
+        return Ok(());
+    }
+    let colour = ui.has_colour();
+    let mut text = format!("{}\n", played.name);
+    if global.quiet == 0 {
+        text.push_str(&picture::table(&played.timeline, &picture::TableOptions { colour, ends: None }));
+        if args.diagram {
+            text.push('\n');
+            text.push_str(&picture::text(&played.timeline, &picture::TextOptions { width: 100, ascii: false }));
+        }
+        text.push('\n');
+    }
+    text.push_str(&verdict.to_string());
+    for unmet in &played.unmet {
+        text.push_str(&format!("NOT AS EXPECTED: {unmet}\n"));
+    }
+    ui.out().buffer().extend_from_slice(text.as_bytes());
+    let _ = ui.out().drain()?;
+    Ok(())
+}
+
+/// A `variant` row, the timeline's own, and what is not as expected.
+fn rows(played: &Played, ui: &mut Ui) {
+    let out = ui.out().buffer();
+    JsonRow::new("variant").field("name", played.name.clone()).write(out);
+    out.extend_from_slice(picture::json(&played.timeline).as_bytes());
+    let unmet: Vec<serde_json::Value> = played.unmet.iter().map(|unmet| unmet.clone().into()).collect();
+    JsonRow::new("expectation").field("met", unmet.is_empty()).field("unmet", unmet).write(out);
+}
+
+/// The timeline, where there is one.
+fn only_one<'a>(option: &str, all: &'a [Played]) -> anyhow::Result<&'a Timeline> {
+    if let [played] = all {
+        return Ok(&played.timeline);
+    }
+    let names: Vec<String> = all.iter().map(|played| format!("{:?}", played.variant)).collect();
+    let problem = Problem::usage(format!("{option} takes one variant, and there are several"));
+    Err(problem.hint(format!("choose one with --variant: {}", names.join(", "))).into())
+}
+
+fn pictures(title: &str, all: &[Played], args: &RunArgs, ui: &mut Ui) -> anyhow::Result<()> {
+    let mut write = |path: &Path, text: String| -> anyhow::Result<()> {
+        replace_atomic(path, text.as_bytes()).map_err(|error| storage_problem(&error))?;
+        ui.note(&format!("written to {}", path.display()));
+        Ok(())
+    };
+    if let Some(path) = &args.svg {
+        write(path, picture::svg(only_one("--svg", all)?))?;
+    }
+    if let Some(path) = &args.html {
+        let named: Vec<(String, Timeline)> =
+            all.iter().map(|played| (played.variant.clone(), played.timeline.clone())).collect();
+        write(path, picture::html(title, &named))?;
+    }
+    Ok(())
+}
+
+/// Does what was played to real directories, and looks after each step whether they are as they should be.
+fn carry_out(dir: &Path, topic: &str, timeline: &Timeline, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let problem = |error: StageError| {
+        let code = if matches!(error, StageError::NotEmpty(_)) { "exists" } else { "error" };
+        let problem = Problem::new(code, error.to_string());
+        if code == "exists" {
+            problem.outcome(Outcome::Refused).hint("name a directory that is not there yet")
+        } else {
+            problem
+        }
+    };
+    let mut stage = Stage::create(dir, &TopicPartition::new(topic, 0), &timeline.rules, now_ms()).map_err(problem)?;
+    for (row, number) in timeline.rows.iter().zip(1..) {
+        stage.carry_out(row.event, &row.effects, &row.state).map_err(problem)?;
+        let differences = stage.differences(&row.state).map_err(problem)?;
+        for difference in &differences {
+            ui.error(Problem::new("error", format!("after step {number} ({}): {difference}", row.event)));
+        }
+        if !differences.is_empty() {
+            return Ok(Outcome::Failed);
+        }
+    }
+    let dirs: Vec<String> = stage.partition_dirs().iter().map(|dir| dir.display().to_string()).collect();
+    ui.note(&format!("{} steps on directories, each as the rules say: {}", timeline.rows.len(), dirs.join(" ")));
+    Ok(Outcome::Done)
+}
