@@ -81,7 +81,7 @@ impl Grid {
         all
     }
 
-    /// What each comes to, the most nines first: of losses, then of writes. `each` hears of every one that is done.
+    /// What each comes to, the most nines first: of losses, then of writes, to a tenth. `each` hears of every one that is done.
     pub fn run(
         &self,
         rates: &Rates,
@@ -94,10 +94,12 @@ impl Grid {
             each(&outcome);
             rows.push(outcome);
         }
+        // Nines as they are shown: what differs by less is chance.
+        let shown = |nines: f64| -libm::round(nines * 10.0);
         rows.sort_by(|a, b| {
-            let nines = b.losses.nines().total_cmp(&a.losses.nines());
-            let writes = || a.no_writes.value.total_cmp(&b.no_writes.value);
-            nines.then_with(writes).then_with(|| a.configuration.cmp(&b.configuration))
+            let losses = shown(a.losses.nines()).total_cmp(&shown(b.losses.nines()));
+            let writes = || shown(a.no_writes.nines()).total_cmp(&shown(b.no_writes.nines()));
+            losses.then_with(writes).then_with(|| a.configuration.cmp(&b.configuration))
         });
         Ok(rows)
     }

@@ -17,9 +17,10 @@
 //!
 //! What is left out: records are a fluid, so loss is what is expected of Poisson arrivals; every crash is unclean, as there are
 //! no controlled shutdowns (so nobody who was down is in the ELR when it returns); no broker is cut off while it is up, so
-//! there are no zombie leaders; the controller never fails; a broker has one disk, and followers that catch up do not slow
-//! each other down; moves back to the preferred leader take no time; the faults of the protocol that the other simulators
-//! look for do not happen. Under a majority elections are as slow to notice as in Kafka, and reads need one too.
+//! there are no zombie leaders; what is down breaks no more, except by power it shares; the controller never fails; a broker
+//! has one disk, and followers that catch up do not slow each other down; moves back to the preferred leader take no time;
+//! the faults of the protocol that the other simulators look for do not happen. Under a majority elections are as slow to
+//! notice as in Kafka, and reads need one too.
 //!
 //! The same seed gives the same bytes on every machine, with any number of threads.
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::configuration::Strategy;
 use super::outcome::{Outcome, ROUGH_BELOW};
-use super::rates::Rates;
+use super::rates::{Rates, YEAR_S};
 
 /// What has to be said under every table.
 pub const CAVEAT: &str = "The rates are yours: these figures are what follows from them, no more. Losses that were not seen \
@@ -112,6 +112,7 @@ pub fn table(rows: &[Outcome]) -> String {
 pub fn rates(it: &Rates) -> String {
     let time = |seconds: f64| match seconds {
         _ if seconds.is_infinite() => "never".to_owned(),
+        _ if seconds >= 2.0 * YEAR_S => format!("{:.1} years", seconds / YEAR_S),
         _ if seconds >= 86_400.0 => format!("{:.1} d", seconds / 86_400.0),
         _ if seconds >= 120.0 => format!("{:.1} min", seconds / 60.0),
         _ => format!("{seconds} s"),
@@ -120,7 +121,7 @@ pub fn rates(it: &Rates) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<28} {value}");
     };
-    line("between crashes", format!("{}, {} % of them power losses", time(it.mtbf_s), 100.0 * it.power_share));
+    line("between crashes", format!("{}, {:.1} % of them power losses", time(it.mtbf_s), 100.0 * it.power_share));
     line("until repaired", time(it.mttr_s));
     line("between disk losses", time(it.disk_mtbf_s));
     line("between power losses, zone", format!("{}, {} zones", time(it.zone_mtbf_s), it.zones));

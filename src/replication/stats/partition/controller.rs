@@ -179,14 +179,16 @@ impl Partition<'_> {
         if let Some(fault) = replica.cut_by {
             return Cause::of(fault);
         }
-        let is_staked = lost <= self.model.staked + self.model.sent + NOTHING;
-        if self.model.is_majority && !is_staked {
+        if replica.stage == Stage::InSync || lost <= self.model.staked + self.model.sent + NOTHING {
+            return Cause::NotReplicated;
+        }
+        if self.model.is_majority {
             // The best of a majority lacks what one of them had and lost.
             let voters = self.replicas.iter().filter(|replica| replica.is_up());
             if let Some(fault) = voters.filter_map(|replica| replica.cut_by).next() {
                 return Cause::of(fault);
             }
         }
-        if replica.stage == Stage::InSync { Cause::NotReplicated } else { Cause::SlowFollower }
+        Cause::SlowFollower
     }
 }
