@@ -4,7 +4,7 @@
 //! elects and catches up at once, and where any broker that is up may lead ([`Rates::ideal`](super::Rates::ideal) with unclean
 //! elections allowed, or a majority). A clean election waits for the last in-sync replica instead, and is a little worse.
 
-/// Part of the time in which at least `needed` of `brokers` are down no more than allowed: that many are up.
+/// Part of the time in which at least `needed` of `brokers` are up.
 ///
 /// ```
 /// use logdir::replication::stats::closed::{at_least_up, few_up};
