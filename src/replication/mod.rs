@@ -6,7 +6,11 @@
 //! - [`play`]: a sequence of events as a timeline;
 //! - [`picture`]: a timeline as a table, a diagram, a page, rows of JSON;
 //! - [`scenario`]: sequences with a name and an expectation, in files;
-//! - [`explorer`]: the search through all states of a model; [`published`]: the five published models of truncation.
+//! - [`explorer`]: the search through all states of a model; [`published`]: the five published models of truncation;
+//!
+//! - [`simulator`]: runs in virtual time with faults drawn from a seed; [`protocol`]: every order of events within bounds;
+//! - [`stats`]: how often a partition loses records and takes no writes, in a million years;
+//! - [`picture`]: timelines as tables, diagrams, pages and rows.
 //!
 //! Pure, as [`crate::reassign`] is: no files, clock or randomness.
 
@@ -26,4 +30,5 @@ pub mod rules;
 pub mod scenario;
 pub mod simulator;
 pub mod state;
+pub mod stats;
 pub mod witness;

@@ -7,8 +7,8 @@
 
 use super::configuration::Configuration;
 use super::fault::{Fault, Hazards};
-use super::random::Random;
 use super::rates::Rates;
+use crate::replication::random::Random;
 
 /// One in so many cycles is biased.
 pub(super) const BIASED_EVERY: u64 = 4;

@@ -6,8 +6,8 @@
 use super::bias::{BIASED_EVERY, Bias, PLAIN_SHARE, Path};
 use super::fault::{Fault, Hazards};
 use super::partition::{Due, Model, Partition};
-use super::random::Random;
 use super::tally::{Sample, Tally};
+use crate::replication::random::Random;
 
 /// Goes through cycles.
 pub(super) struct Cycles<'m> {

@@ -34,7 +34,6 @@ mod interval;
 mod loss;
 mod outcome;
 mod partition;
-mod random;
 mod rates;
 pub mod report;
 mod tail;
@@ -48,9 +47,10 @@ pub use fault::Fault;
 pub use grid::Grid;
 pub use loss::{Cause, Wait};
 pub use outcome::{Fraction, Losses, Outcome, ROUGH_BELOW};
-pub use random::Random;
+
 pub use rates::{DAY_S, Rates, StatsError, YEAR_S};
 
+use crate::replication::random::Random;
 use cycle::Cycles;
 use partition::Model;
 use tally::Tally;

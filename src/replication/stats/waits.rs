@@ -1,6 +1,6 @@
 //! What the formulas of [`closed`](super::closed) say beside availability, by simulation.
 
-use super::random::Random;
+use crate::replication::random::Random;
 
 /// A mean and how far off it may be.
 #[derive(Debug, Clone, Copy, PartialEq)]

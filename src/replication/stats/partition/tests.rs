@@ -1,9 +1,9 @@
 //! The rules, by stories of the catalogue and by chance.
 
 use super::super::configuration::{Acks, Configuration, Flush, Strategy};
-use super::super::random::Random;
 use super::super::rates::Rates;
 use super::{Brokers, Cause, Due, Fault, Loss, Model, Partition, Stage, Wait};
+use crate::replication::random::Random;
 
 /// What happened to a partition: losses, and from when on writes waited for what.
 #[derive(Debug, Default, PartialEq)]

@@ -7,7 +7,8 @@ mod promises;
 use super::cycle::Cycles;
 use super::partition::Model;
 use super::tally::Measure;
-use super::{Configuration, DAY_S, Effort, Flush, Outcome, Random, Rates, Strategy, simulate};
+use super::{Configuration, DAY_S, Effort, Flush, Outcome, Rates, Strategy, simulate};
+use crate::replication::random::Random;
 
 /// Years, one thread, a seed.
 fn run(configuration: &Configuration, rates: &Rates, years: f64, seed: u64) -> Outcome {
