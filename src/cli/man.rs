@@ -640,6 +640,24 @@ pub const PAGES: &[Page] = &[
         kafka: "None.",
     },
     Page {
+        command: "simulate-failover stats",
+        examples: &[
+            (
+                "logdir simulate-failover stats --mtbf 30d --mttr 1h",
+                "three replicas, two of them needed, on worse machines",
+            ),
+            (
+                "logdir simulate-failover stats --acks 1,all --min-isr 1,2 --flush never,every-record --years 1e5",
+                "a row for each combination",
+            ),
+            (
+                "logdir simulate-failover stats --rf 3,5 --strategy all-isr,majority --site-mtbf 7300d --json",
+                "with power losses of the whole site",
+            ),
+        ],
+        kafka: "None.",
+    },
+    Page {
         command: "simulate-failover list",
         examples: &[
             ("logdir simulate-failover list", "a line for each scenario"),

@@ -16,6 +16,7 @@ mod produce;
 mod reassign;
 mod reassign_execute;
 mod recover;
+mod simulate_failover;
 mod support;
 mod topics;
 mod transactions;

@@ -8,6 +8,7 @@ mod rules;
 mod run;
 
 mod source;
+mod stats;
 
 use super::args::{GlobalArgs, OutputFormat};
 use super::ui::{Problem, Ui};
@@ -32,6 +33,7 @@ pub enum Verb {
     Random(Box<random::RandomArgs>),
     Explore(Box<explore::ExploreArgs>),
     Compare(compare::CompareArgs),
+    Stats(Box<stats::StatsArgs>),
     List(list::ListArgs),
     Show(list::ShowArgs),
 }
@@ -43,6 +45,7 @@ pub fn run(args: &SimulateFailoverArgs, global: &GlobalArgs, ui: &mut Ui) -> any
         Verb::Random(args) => random::run(args, global, ui),
         Verb::Explore(args) => explore::run(args, global, ui),
         Verb::Compare(args) => compare::run(args, global, ui),
+        Verb::Stats(args) => stats::run(args, global, ui),
         Verb::List(args) => list::list(args, global, ui),
         Verb::Show(args) => list::show(args, ui),
     }
