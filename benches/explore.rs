@@ -1,7 +1,8 @@
 //! How fast the search goes through states, on one thread and on two, and what a state takes.
 //!
-//! `cargo bench --bench explore` goes through the published models of log truncation. One thread and two take turns; the best
-//! time of each counts, because the machine is shared: on a machine with one free core two threads cannot be faster.
+//! `cargo bench --bench explore` goes through the published models of log truncation. One thread and two take turns;
+//! the best time of each counts, because the machine is shared: on a machine with one free core two threads cannot be
+//! faster.
 //!
 //! Environment: `LOGDIR_BENCH_ROUNDS` (9).
 

@@ -1,7 +1,7 @@
 //! The five published models of log truncation come to the counts that TLC has for them, and to traces as short.
 //!
-//! Distinct states are TLC's. Generated ones are TLC's too, but where the specification takes one step by two ways (KIP-279 and
-//! KIP-320): TLC counts that step twice. The largest are run with `LOGDIR_EXPLORE=full`.
+//! Distinct states are TLC's. Generated ones are TLC's too, but where the specification takes one step by two ways
+//! (KIP-279 and KIP-320): TLC counts that step twice. The largest are run with `LOGDIR_EXPLORE=full`.
 
 use std::ops::ControlFlow;
 
@@ -29,7 +29,8 @@ fn exhausts(model: &Published, generated: u64, distinct: u64) {
     }
 }
 
-/// The trace has so many states, the first one included, is one that the model can take, and is the same for any number of threads.
+/// The trace has so many states, the first one included, is one that the model can take, and is the same for any number
+/// of threads.
 fn is_violated(model: &Published, states: usize) {
     let first = found(model, 1);
     let Ending::Violated(trace) = &first.ending else { panic!("{:?}", first.ending) };

@@ -25,8 +25,8 @@ pub trait Model: Sync {
     /// What is wrong with the state, if anything.
     fn verdict(&self, state: &Self::State) -> Option<Self::Violation>;
 
-    /// The one state looked at in place of all that differ from it in nothing that matters, for instance in the names of
-    /// replicas. Such states must have the same steps, up to the same difference, and be as right or as wrong.
+    /// The one state looked at in place of all that differ from it in nothing that matters, for instance in the names
+    /// of replicas. Such states must have the same steps, up to the same difference, and be as right or as wrong.
     fn canonical(&self, state: Self::State) -> Self::State {
         state
     }

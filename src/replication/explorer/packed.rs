@@ -4,8 +4,8 @@
 ///
 /// Equal states are equal words: two ways to write the same state would be two states to the search.
 pub trait Packed: Copy + Ord + Send + Sync {
-    /// All bits of the state mixed into 64, each of which decides something: which part of the states it belongs to, where it
-    /// is looked for there, and whether it is worth comparing. See [`mix`].
+    /// All bits of the state mixed into 64, each of which decides something: which part of the states it belongs to,
+    /// where it is looked for there, and whether it is worth comparing. See [`mix`].
     fn hash(&self) -> u64;
 }
 
@@ -28,7 +28,8 @@ const LAST: u64 = 0xa54f_f53a_5f1d_36f1;
 
 /// Words mixed so that every bit of them may turn every bit of the result.
 ///
-/// Packed states differ in few bits, close together; a mixer that only moves them up makes the search several times slower.
+/// Packed states differ in few bits, close together; a mixer that only moves them up makes the search several times
+/// slower.
 pub fn mix(words: impl IntoIterator<Item = u64>) -> u64 {
     let mixed = words.into_iter().fold(SEED, |mixed, word| fold(mixed ^ word, FIRST));
     fold(mixed, LAST)

@@ -14,8 +14,8 @@ pub struct Limits {
     pub threads: usize,
     /// States after which it ends at the next occasion, some thousands later.
     pub states_max: u64,
-    /// Bytes that states and their table may take; it ends before they take more. Beside them there are buffers, which hold
-    /// what some thousand states lead to ([`Found::buffer_bytes`]).
+    /// Bytes that states and their table may take; it ends before they take more. Beside them there are buffers, which
+    /// hold what some thousand states lead to ([`Found::buffer_bytes`]).
     pub bytes_max: usize,
 }
 
@@ -46,8 +46,8 @@ pub struct Progress {
 pub enum Ending<S, E, V> {
     /// All states there are were looked at, and none is wrong.
     Exhausted,
-    /// A state is wrong. The level it is in was gone through, unless a limit was reached in it; of those that are wrong in it,
-    /// this is the least.
+    /// A state is wrong. The level it is in was gone through, unless a limit was reached in it; of those that are wrong
+    /// in it, this is the least.
     Violated(Trace<S, E, V>),
     /// The limit of states or bytes was reached. None of the states so far is wrong.
     BoundReached,

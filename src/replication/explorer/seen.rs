@@ -102,7 +102,8 @@ impl Seen {
         self.next_slots() * size_of::<u32>()
     }
 
-    /// The slot a hash begins at. The highest bits have told the shard; those below decide here, the lowest make the mark.
+    /// The slot a hash begins at. The highest bits have told the shard; those below decide here, the lowest make the
+    /// mark.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "it is below the number of slots")]
     fn slot(&self, hash: u64) -> usize {

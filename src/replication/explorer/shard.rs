@@ -1,7 +1,7 @@
 //! One part of the states: those whose hashes begin with the same bits.
 //!
-//! States are shared out among a fixed number of shards, whatever the number of threads. Each takes its candidates in one
-//! order, so a state has the same number and the same parent in every run.
+//! States are shared out among a fixed number of shards, whatever the number of threads. Each takes its candidates in
+//! one order, so a state has the same number and the same parent in every run.
 
 use super::arena::Arena;
 use super::model::Model;

@@ -118,8 +118,8 @@ impl<'m, M: Model> Crew<'m, M> {
         }
     }
 
-    /// Says how many threads there are, the caller's among them. What is returned lets the others go when it is dropped: also
-    /// when the caller of the search panics between rounds.
+    /// Says how many threads there are, the caller's among them. What is returned lets the others go when it is
+    /// dropped: also when the caller of the search panics between rounds.
     pub(super) fn start(&self, threads: usize) -> Dismissal<'_, 'm, M> {
         self.everybody.get_or_init(|| Barrier::new(threads));
         Dismissal(self)

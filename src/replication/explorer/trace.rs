@@ -26,8 +26,8 @@ pub(super) type TraceOf<M> = Trace<<M as Model>::State, <M as Model>::Event, <M 
 
 /// The way to a state of one of the shards.
 ///
-/// Shards hold canonical states; here the steps are taken again, so that each begins where the one before has ended. `None`
-/// when the model does not answer as it did before.
+/// Shards hold canonical states; here the steps are taken again, so that each begins where the one before has ended.
+/// `None` when the model does not answer as it did before.
 pub(super) fn trace<M: Model>(model: &M, shards: &[&Shard<M::State>], wrong: (usize, usize)) -> Option<TraceOf<M>> {
     let (mut number, mut shard) = wrong;
     let mut way = vec![*shards[shard].state(number)];

@@ -1,11 +1,12 @@
 //! Five published models of how followers cut their logs, from before leader epochs to KIP-320, as abstract machines.
 //!
 //! The machines are those that Kafka's developers wrote in TLA+ while they designed leader epochs
-//! (`hachikuji/kafka-specification`): there are no messages, a follower's fetch and its answer are one step, and a broker that
-//! fails is one that does nothing for a while. Equal counts of states are what says that these are the same machines; the
-//! counts are in `tests/published_models.rs`.
+//! (`hachikuji/kafka-specification`): there are no messages, a follower's fetch and its answer are one step, and a
+//! broker that fails is one that does nothing for a while. Equal counts of states are what says that these are the same
+//! machines; the counts are in `tests/published_models.rs`.
 //!
-//! One partition. Every choice is taken: which member of the ISR is elected, when a broker hears of it, who fetches next.
+//! One partition. Every choice is taken: which member of the ISR is elected, when a broker hears of it, who fetches
+//! next.
 
 mod rules;
 pub mod scope;

@@ -4,8 +4,8 @@ use super::Rules;
 use super::state::{EPOCH, State};
 
 impl Rules {
-    /// Where a broker cuts its log that becomes follower of this leader in this epoch: at its end when it cuts nothing. `None`
-    /// when it cannot become follower yet.
+    /// Where a broker cuts its log that becomes follower of this leader in this epoch: at its end when it cuts nothing.
+    /// `None` when it cannot become follower yet.
     #[inline]
     pub(super) fn cut(self, state: &State, follower: u8, leader: u8, epoch: u32) -> Option<u32> {
         let end = state.log_end(follower);

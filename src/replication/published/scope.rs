@@ -24,8 +24,8 @@ pub struct ScopeError {
 }
 
 impl Scope {
-    /// So many brokers, records that fit into a log, records ever written, and the highest leader epoch (`Replicas`, `LogSize`,
-    /// `MaxRecords` and `MaxLeaderEpoch` of the specification).
+    /// So many brokers, records that fit into a log, records ever written, and the highest leader epoch (`Replicas`,
+    /// `LogSize`, `MaxRecords` and `MaxLeaderEpoch` of the specification).
     pub fn new(replicas: u8, log_size: u8, records: u8, epoch_max: u8) -> Result<Scope, ScopeError> {
         let bounds = [
             ("number of replicas", replicas, 1, 3),

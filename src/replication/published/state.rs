@@ -11,8 +11,9 @@
 //!   ISR it believes in         25  3
 //!   leader it believes in      28  2
 //! ```
-//! Requests are those of the controller (`LeaderAndIsr`), which any broker may hear of at any time; there is one for each
-//! leader epoch. Leader and epoch of the quorum are those of the newest one. Bits beyond the end of a log are zeros.
+//! Requests are those of the controller (`LeaderAndIsr`), which any broker may hear of at any time; there is one for
+//! each leader epoch. Leader and epoch of the quorum are those of the newest one. Bits beyond the end of a log are
+//! zeros.
 
 use crate::replication::explorer::Packed;
 use crate::replication::explorer::packed::mix;

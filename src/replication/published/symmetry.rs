@@ -54,8 +54,8 @@ impl Symmetry {
         Symmetry { exchanges: orders.into_iter().filter(stays).map(Exchange::new).collect(), replicas }
     }
 
-    /// The least state that exchanging brokers can make of this one, of those that put them in the order of what does not
-    /// depend on their numbers. Most often that is one exchange, and no other has to be tried.
+    /// The least state that exchanging brokers can make of this one, of those that put them in the order of what does
+    /// not depend on their numbers. Most often that is one exchange, and no other has to be tried.
     #[inline]
     pub(super) fn canonical(&self, state: State) -> State {
         let mut ranks = [u64::MAX; 3];
