@@ -48,6 +48,10 @@ fn every_cell_is_that_of_the_document() {
     let mut cells = 0;
     each(|scenario, variant, timeline| {
         let id = scenario.id.as_deref().unwrap();
+        if id == "S26" {
+            // Its steps are told in words there, without cells.
+            return;
+        }
         let section = document.split(&format!("\n### {id} ")).nth(1).unwrap().split("\n### ").next().unwrap();
         let row = section
             .lines()

@@ -3,7 +3,7 @@
 use super::{Scenario, ScenarioError};
 
 /// Their files, in the order of their ids.
-pub const CATALOGUE: [&str; 25] = [
+pub const CATALOGUE: [&str; 26] = [
     include_str!("catalogue/s01-steady-state.toml"),
     include_str!("catalogue/s02-follower-failure.toml"),
     include_str!("catalogue/s03-leader-failure.toml"),
@@ -29,6 +29,7 @@ pub const CATALOGUE: [&str; 25] = [
     include_str!("catalogue/s23-kill-versus-power.toml"),
     include_str!("catalogue/s24-rolling-restart.toml"),
     include_str!("catalogue/s25-skipped-epoch-stale-leo.toml"),
+    include_str!("catalogue/s26-majority-versus-all-isr.toml"),
 ];
 
 /// All of them.

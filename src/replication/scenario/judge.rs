@@ -54,7 +54,7 @@ impl Expect {
     /// Violations that nothing above names.
     fn unexpected<'a>(&'a self, timeline: &'a Timeline) -> impl Iterator<Item = &'a Violation> {
         let is_named = |violation: &Violation| match violation {
-            _ if self.violations.is_some() => true,
+            _ if self.violations.is_some() || self.at_end.is_some() => true,
             Violation::AckedLost(_) if self.acked_lost.is_some() => true,
             Violation::Diverged { .. } if self.diverged.is_some() => true,
             _ => false,
