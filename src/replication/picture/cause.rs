@@ -199,7 +199,7 @@ fn joined_without(
         let by = history.lost(broker, record, joined).map(|lost| lost.why).filter(|why| is_fault(*why));
         return Some((joined, Why::JoinedByOldRequest { broker, by }));
     }
-    let (then, offset) = (history.after(asked).replica(leader), history.before(asked).replica(broker).leo());
+    let (then, offset) = (history.before(asked).replica(leader), history.before(asked).replica(broker).leo());
     Some((joined, Why::JoinedBehind { broker, offset, leader, hw: then.hw, start: then.epoch_start }))
 }
 

@@ -54,6 +54,12 @@ pub fn grid(timeline: &Timeline) -> Vec<Line> {
     for finding in findings(&history) {
         below.entry(finding.step).or_default().extend(explain::lines(&history, &finding));
     }
+    for (row, number) in timeline.rows.iter().zip(1_usize..) {
+        let known =
+            number.checked_sub(2).and_then(|before| timeline.rows.get(before)).map_or(&[][..], |row| &row.broken);
+        let broken = row.broken.iter().filter(|rule| !known.contains(rule));
+        below.entry(number).or_default().extend(broken.map(|rule| format!("RULE BROKEN {rule}")));
+    }
     let mut line = |number: usize, row: Option<&Row>, state: &State| {
         let before = row.map(|_| history.before(number - 1));
         let cell = |text: &dyn Fn(&State) -> String| {

@@ -98,7 +98,7 @@ impl<'a> History<'a> {
             }
             let mut actor = 0;
             for effect in &at.effects {
-                actor = who(effect).unwrap_or(actor);
+                actor = answerer(effect).unwrap_or(actor);
                 history.note(row, actor, effect, &at.state);
             }
         }
@@ -210,13 +210,14 @@ impl<'a> History<'a> {
     }
 }
 
-/// Whose effect it is, of those that a leader's answer to a producer can follow.
-pub fn who(effect: &Effect) -> Option<Broker> {
+/// Whose effect it is, of those that an answer to a producer can follow in a step.
+pub fn answerer(effect: &Effect) -> Option<Broker> {
     match *effect {
         Effect::Appended { broker, .. }
         | Effect::Known { broker, .. }
         | Effect::HwMoved { broker, .. }
         | Effect::Leads { broker, .. }
+        | Effect::Follows { broker, .. }
         | Effect::IsrRefused { broker, .. } => Some(broker),
         _ => None,
     }

@@ -14,6 +14,7 @@ mod explain;
 mod grid;
 mod history;
 mod html;
+mod items;
 mod json;
 mod lanes;
 mod svg;
@@ -37,3 +38,6 @@ pub use why::{Cause, Kept, Why};
 
 #[cfg(doc)]
 use super::play::Timeline;
+
+#[cfg(test)]
+mod tests;

@@ -205,7 +205,7 @@ fn lost_by(by: CutBy) -> &'static str {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let records = names(&self.records);
+        let (records, them) = (names(&self.records), if self.records.len() == 1 { "it" } else { "them" });
         match &self.why {
             Why::CutToHighWatermark { broker, offsets: (from, to), hw, after } => {
                 let what =
@@ -214,7 +214,7 @@ impl fmt::Display for Cause {
                 write!(f, "b{broker} cut {acknowledged}{what} to its high watermark {hw}")
             }
             Why::CutWrongly { broker, leader, by } => {
-                write!(f, "b{broker} cut {records} though b{leader}, which it follows, has it ({})", by.name())
+                write!(f, "b{broker} cut {records} though b{leader}, which it follows, has {them} ({})", by.name())
             }
             Why::ElectedAfterLoss { broker, by, unclean } => {
                 let uncleanly = if *unclean { " uncleanly" } else { "" };
@@ -223,14 +223,12 @@ impl fmt::Display for Cause {
             Why::LeadsAfterLoss { broker, by } => write!(f, "b{broker} lost {records} {} and leads on", lost_by(*by)),
             Why::ElectedUncleanly { broker } => write!(f, "b{broker} was elected uncleanly without {records}"),
             Why::AckedAlone { broker, acks: Acks::None, leader, .. } => {
-                write!(f, "{records} was sent at acks=0 and only b{broker} had it when b{leader} was elected")
+                write!(f, "b{broker} took {records}, sent at acks=0, and b{leader} leads without {them}")
             }
             Why::AckedAlone { broker, acks, leader, deposed: None } => {
                 let acks = acks.name();
-                write!(
-                    f,
-                    "b{broker} alone had {records} when it acknowledged at acks={acks}, and b{leader} was elected"
-                )
+                write!(f, "b{broker} acknowledged {records} at acks={acks} without waiting for others, ")?;
+                write!(f, "and b{leader} leads without {them}")
             }
             Why::AckedAlone { broker, acks, leader, deposed: Some((epoch, newest)) } => {
                 let acks = acks.name();
@@ -241,7 +239,7 @@ impl fmt::Display for Cause {
             }
             Why::AckedDeposed { broker, epoch, leader, newest, had_cut } => {
                 write!(f, "b{broker} acknowledged {records} in e{epoch} though e{newest} had begun")?;
-                if *had_cut { write!(f, " and b{leader} had cut it") } else { Ok(()) }
+                if *had_cut { write!(f, " and b{leader} had cut {them}") } else { Ok(()) }
             }
             Why::StaleOffset { broker, counted, epoch } => write!(
                 f,
