@@ -73,7 +73,7 @@ fn every_scenario_can_be_drawn() {
 fn anything_that_happens_can_be_drawn() {
     let mut random = fastrand::Rng::with_seed(7);
     let (mut violated, mut steps) = (0, 0);
-    for round in 0..300 {
+    for round in 0..100 {
         let replicas = random.u8(1..=9);
         let era = Era::ALL[random.usize(..Era::ALL.len())];
         let mut rules = Rules {
@@ -101,7 +101,7 @@ fn anything_that_happens_can_be_drawn() {
         check(&format!("round {round}"), &timeline);
     }
     println!("{steps} steps, {violated} timelines with violations");
-    assert!(violated > 50, "{violated}");
+    assert!(violated > 20, "{violated}");
 }
 
 fn event(random: &mut fastrand::Rng, replicas: u8, sent: u32) -> Event {

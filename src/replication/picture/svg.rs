@@ -108,7 +108,7 @@ impl Drawing<'_> {
             picture = picture.add(label(self.axis(*lane), 44, "head", "start", &lane.name()));
         }
         let legend = "logs coloured by leader epoch; thick lane: leads; dotted: down; dashed blue: high watermark; \
-                      black tick: flushed; red box: cut; dashed arrow: answer";
+                      tick: flushed; red box: cut; dashed arrow: answer";
         picture.add(label(10, 18, "faint", "start", legend)).to_string()
     }
 
@@ -256,8 +256,10 @@ impl Drawing<'_> {
         let place = self.diagram.place(arrow.from);
         let room =
             if rightwards { self.axes[place + 1] - self.axes[place] } else { self.axes[place] - self.axes[place - 1] };
-        let text = fit(&arrow.text, room.min(reach).saturating_sub(24) / LETTER);
-        let gap = 10 + text.chars().count() * LETTER;
+        // Names of errors are capitals, which are wider.
+        let letter = if arrow.kind == ArrowKind::Refusal { LETTER + 2 } else { LETTER };
+        let text = fit(&arrow.text, room.min(reach).saturating_sub(24) / letter);
+        let gap = 10 + text.chars().count() * letter;
         let (x, anchor, behind) =
             if rightwards { (from + 6, "start", from + gap) } else { (from - 6, "end", from - gap) };
         let mut group = Group::new().add(Title::new(plain(&title))).add(label(x, y + 3, "", anchor, &text));
