@@ -21,13 +21,15 @@
 //! What the coordinators keep in their topics is read by [`coordinator`]; [`membership`] takes part in a group.
 //! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
 //!
-//! What a broker would do with whole directories at its next start is told by [`forecast`].
+//! What a broker would do with whole directories at its next start is told by [`forecast`]; what several replicas of one
+//! partition hold, side by side, by [`assess`].
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
 //! start, the error says what it tripped over.
 
 pub mod active_producers;
 pub mod adopt;
+pub mod assess;
 pub mod checkpoint;
 pub mod clean_shutdown;
 pub mod cluster_metadata;
