@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ui::{Problem, Ui};
-use super::{Command, GlobalArgs, groups, metadata, reassign, topics};
+use super::{Command, GlobalArgs, groups, metadata, reassign, simulate_failover, topics};
 use crate::storage::lock;
 
 /// What a command that only reads was given to read; `None` of a command that writes, or that asks for locks itself.
@@ -20,8 +20,8 @@ fn read_by(command: &Command, global: &GlobalArgs) -> Option<Vec<PathBuf>> {
         Command::Metadata(args) => Some(metadata::paths(args)),
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),
         Command::Reassign(args) => reassign::only_reads(args, global).then(Vec::new),
+        Command::SimulateFailover(args) => simulate_failover::read_by(args),
         Command::Produce(_)
-        | Command::SimulateFailover(_)
         | Command::PartitionOf(_)
         | Command::Recover(_)
         | Command::Completions(_)

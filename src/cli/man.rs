@@ -658,6 +658,24 @@ pub const PAGES: &[Page] = &[
         kafka: "None.",
     },
     Page {
+        command: "simulate-failover assess",
+        examples: &[
+            (
+                "logdir simulate-failover assess /mnt/broker1/data /mnt/broker2/data -t orders -p 3",
+                "what each replica would keep and lose as leader",
+            ),
+            (
+                "logdir simulate-failover assess broker-0/orders-0 broker-1/orders-0 --depth headers",
+                "fast, from headers alone",
+            ),
+            (
+                "logdir simulate-failover assess broker-0/orders-0 broker-1/orders-0 --json | jq 'select(.type==\"truncation\")'",
+                "where each follower would truncate under each leader",
+            ),
+        ],
+        kafka: "No tool of Kafka's. kafka-leader-election.sh --election-type UNCLEAN takes the first live replica, whatever it has.",
+    },
+    Page {
         command: "simulate-failover list",
         examples: &[
             ("logdir simulate-failover list", "a line for each scenario"),

@@ -17,6 +17,7 @@ mod reassign;
 mod reassign_execute;
 mod recover;
 mod simulate_failover;
+mod simulate_failover_assess;
 mod support;
 mod topics;
 mod transactions;

@@ -1,5 +1,6 @@
 //! `logdir simulate-failover`: replication of a partition played through, judged and explored.
 
+mod assess;
 mod compare;
 mod explore;
 mod list;
@@ -9,6 +10,8 @@ mod run;
 
 mod source;
 mod stats;
+
+use std::path::PathBuf;
 
 use super::args::{GlobalArgs, OutputFormat};
 use super::ui::{Problem, Ui};
@@ -33,9 +36,18 @@ pub enum Verb {
     Random(Box<random::RandomArgs>),
     Explore(Box<explore::ExploreArgs>),
     Compare(compare::CompareArgs),
+    Assess(assess::AssessArgs),
     Stats(Box<stats::StatsArgs>),
     List(list::ListArgs),
     Show(list::ShowArgs),
+}
+
+/// Directories that the verb reads; `None` where it reads none. An empty list stands for those of the options.
+pub(in crate::cli) fn read_by(args: &SimulateFailoverArgs) -> Option<Vec<PathBuf>> {
+    match &args.verb {
+        Verb::Assess(args) => Some(args.dirs().to_vec()),
+        _ => None,
+    }
 }
 
 /// Does it.
@@ -45,6 +57,7 @@ pub fn run(args: &SimulateFailoverArgs, global: &GlobalArgs, ui: &mut Ui) -> any
         Verb::Random(args) => random::run(args, global, ui),
         Verb::Explore(args) => explore::run(args, global, ui),
         Verb::Compare(args) => compare::run(args, global, ui),
+        Verb::Assess(args) => assess::run(args, global, ui),
         Verb::Stats(args) => stats::run(args, global, ui),
         Verb::List(args) => list::list(args, global, ui),
         Verb::Show(args) => list::show(args, ui),

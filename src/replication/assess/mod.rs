@@ -76,7 +76,9 @@ impl Replica {
     /// (`min.insync.replicas` 1). It may have been about to take another in at that moment; that takes milliseconds.
     pub fn led_alone(&self) -> bool {
         let (Some(broker), Some(view)) = (self.broker, &self.view) else { return false };
-        view.leader == Some(broker) && view.isr == [broker] && view.min_insync_replicas == Some(1)
+        // A metadata log that ends before the log does tells of an earlier time.
+        let is_of_the_end = self.epochs.last() <= Some(view.leader_epoch);
+        is_of_the_end && view.leader == Some(broker) && view.isr == [broker] && view.min_insync_replicas == Some(1)
     }
 
     /// The log as a broker has it once it has loaded it: leader epochs without a record are gone
@@ -101,7 +103,7 @@ pub struct Situation {
     pub replicas: Vec<Replica>,
     /// Their logs side by side, in the same order.
     pub comparison: Comparison,
-    /// The partition as the newest metadata log has it.
+    /// The partition as the newest metadata log has it; none where that ends before the logs do.
     pub newest: Option<View>,
     /// Rules by which the brokers will follow.
     pub era: Era,
@@ -153,7 +155,7 @@ impl Assessment {
     pub fn of(situation: &Situation) -> Assessment {
         let replicas = &situation.replicas;
         let committed: Vec<(u64, Proof)> =
-            (0..replicas.len()).filter_map(|number| committed(replicas, number)).collect();
+            replicas.iter().enumerate().flat_map(|(number, replica)| committed(number, replica)).collect();
         let forks = fork::find(replicas.len(), &situation.comparison.stretches);
         let candidates: Vec<Candidate> =
             (0..replicas.len()).map(|number| Candidate::of(situation, &committed, number)).collect();
@@ -170,11 +172,10 @@ impl Assessment {
 }
 
 /// Up to where replica `number` knows its records to be committed, and how.
-fn committed(replicas: &[Replica], number: usize) -> Option<(u64, Proof)> {
-    let replica = replicas.get(number)?;
+fn committed(number: usize, replica: &Replica) -> impl Iterator<Item = (u64, Proof)> {
     let by_mark = replica.high_watermark.map(|at| (at, Proof::HighWatermark { replica: number, at }));
     let alone = replica.led_alone().then_some((replica.end, Proof::LedAlone { replica: number }));
-    by_mark.into_iter().chain(alone).max_by_key(|(below, _)| *below)
+    by_mark.into_iter().chain(alone)
 }
 
 /// Whether what some replicas have on `stretch` under `copy` was committed, and by whose word.
@@ -191,7 +192,9 @@ fn proof(replicas: &[Replica], committed: &[(u64, Proof)], stretch: &Stretch, co
                 None => stretch.from >= replica.end && has_epoch(replica, stretch, copy),
             }
     };
-    committed.iter().rev().filter(speaks).max_by_key(|(below, _)| *below).map(|(_, proof)| *proof)
+    // A high watermark that was written down needs no conclusion; of equals the first.
+    let weight = |(below, proof): &&(u64, Proof)| (matches!(proof, Proof::HighWatermark { .. }), *below);
+    committed.iter().rev().filter(speaks).max_by_key(weight).map(|(_, proof)| *proof)
 }
 
 /// Whether `replica` has recorded for the offsets of `stretch` the leader epoch that `copy` is of.

@@ -32,6 +32,9 @@ pub struct Found {
     pub situation: Situation,
     /// By replica: how the walk through its log went.
     pub walked: Vec<Walked>,
+    /// The leader epoch that the metadata logs end in, where a replica has a later one: they are too old to tell who is in
+    /// the ISR, and [`Situation::newest`] is none.
+    pub stale_epoch: Option<u32>,
 }
 
 /// Walks through `replicas`, all of one partition, and puts what is known of them together. `progress` is told of bytes that
@@ -83,8 +86,13 @@ pub fn read(
         epochs: epochs(walked),
         view: knowledge.view_of(replica),
     });
-    let newest = knowledge.newest(replicas);
-    Found { situation: Situation { replicas: described.collect(), comparison, newest, era }, walked }
+    let described: Vec<Replica> = described.collect();
+    let latest = described.iter().filter_map(|replica| replica.epochs.last()).max();
+    let (mut newest, mut stale_epoch) = (knowledge.newest(replicas), None);
+    if let Some(view) = newest.take_if(|view| latest > Some(view.leader_epoch)) {
+        stale_epoch = Some(view.leader_epoch);
+    }
+    Found { situation: Situation { replicas: described, comparison, newest, era }, walked, stale_epoch }
 }
 
 fn epochs(walked: &Walked) -> Epochs {
