@@ -17,7 +17,7 @@ impl Forked {
     fn new() -> Forked {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
-        produce(&root.join("one"), 0..10, &["--create", "1"]);
+        produce(&root.join("one"), "orders", 0..10, &["--create", "1"]);
         copy(&root.join("one"), &root.join("two"));
         let meta = fs::read_to_string(root.join("one/meta.properties")).unwrap();
         fs::write(root.join("two/meta.properties"), meta.replace("node.id=1", "node.id=2")).unwrap();
@@ -25,7 +25,7 @@ impl Forked {
             let dir = root.join(dir);
             let log = dir.join("orders-0/00000000000000000000.log");
             let before = usize::try_from(fs::metadata(&log).unwrap().len()).unwrap();
-            produce(&dir, records, &[]);
+            produce(&dir, "orders", records, &[]);
             // The leader epoch is outside of the checksum.
             let mut bytes = fs::read(&log).unwrap();
             bytes[before + 12..before + 16].copy_from_slice(&i32::to_be_bytes(epoch));
@@ -54,10 +54,10 @@ impl Forked {
     }
 }
 
-fn produce(dir: &Path, records: std::ops::Range<u32>, more: &[&str]) {
+fn produce(dir: &Path, topic: &str, records: std::ops::Range<u32>, more: &[&str]) {
     let dir = dir.display().to_string();
     let lines: String = records.map(|it| format!("{it}\n")).collect();
-    let args = [&["produce", "-q", "-d", &dir, "-t", "orders"], more].concat();
+    let args = [&["produce", "-q", "-d", &dir, "-t", topic], more].concat();
     logdir(&args).write_stdin(lines).assert().success();
 }
 
@@ -91,7 +91,7 @@ broker 1 as leader
   loses     10 to 12 of leader epoch 2, on broker 2 (3 offsets): committed, below the high watermark 13 of broker 2
   then      broker 2 truncates to 10 (10 to 12 of its own go, below its high watermark 13)
 
-best: broker 2: it loses nothing that is known to be committed, but 5 offsets that were acknowledged if sent with acks=1; broker 1 would lose 3 offsets that were committed
+best: broker 2: it loses nothing that is known to be committed, but 5 offsets acknowledged if sent with acks=1; broker 1 would lose 3 committed offsets
 ";
     assert_eq!((code, stdout.as_str()), (0, expected));
     assert_eq!(stderr, "no __cluster_metadata-0 is in these directories: who led, ISR and ELR are not known\n");
@@ -185,7 +185,7 @@ fn the_partition_must_be_clear() {
     let forked = Forked::new();
     let root = forked.root();
     let assess = |args: &[&str]| run_in(root, &[&["simulate-failover", "assess"], args].concat());
-    produce(&root.join("one"), 0..1, &["-t", "payments", "--create", "1"]);
+    produce(&root.join("one"), "payments", 0..1, &["--create", "1"]);
     let (code, ..) = assess(&["one", "two"]);
     assert_eq!(code, 0, "only one has replicas in both");
     let (code, stdout, stderr) = assess(&["one", "two", "-t", "payments"]);

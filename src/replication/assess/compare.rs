@@ -302,7 +302,8 @@ mod tests {
     #[test]
     fn runs_of_equal_batches_are_one_stretch() {
         const A: Log = &[(0, 4, 0, 1), (5, 9, 0, 2), (10, 14, 1, 3), (15, 19, 1, 4)];
-        let cases: [(&str, &[(u64, Log, u64)], &[&str]); 8] = [
+        type Case<'a> = (&'a str, &'a [(u64, Log, u64)], &'a [&'a str]);
+        let cases: [Case<'_>; 8] = [
             ("equal", &[(0, A, 20), (0, A, 20)], &["0..10 0e0 0e0", "10..20 0e1 0e1"]),
             ("one empty", &[(0, A, 20), (0, &[], 0)], &["0..10 0e0 -", "10..20 0e1 -"]),
             ("one behind", &[(0, A, 20), (0, &[(0, 4, 0, 1)], 5)], &["0..5 0e0 0e0", "5..10 0e0 -", "10..20 0e1 -"]),

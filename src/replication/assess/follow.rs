@@ -151,7 +151,8 @@ mod tests {
         let empty = bounds(0, 0, 0, &[]);
         let late = bounds(60, 90, 90, &[(1, 60), (3, 70)]);
         let bare = bounds(0, 20, 12, &[]);
-        let cases: [(&str, &Bounds, &Bounds, &[u64], Option<u64>, u64); 13] = [
+        type Case<'a> = (&'a str, &'a Bounds, &'a Bounds, &'a [u64], Option<u64>, u64);
+        let cases: [Case<'_>; 13] = [
             ("tail of an old leader", &new, &old, &[57], None, 57),
             ("the other way round", &old, &new, &[57], None, 57),
             ("an epoch that the leader skipped", &zig, &zag, &[20], None, 20),

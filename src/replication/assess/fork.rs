@@ -38,7 +38,7 @@ pub struct Fork {
 pub fn find(replicas: usize, stretches: &[Stretch]) -> Vec<Fork> {
     let mut forks = Vec::new();
     descend((0..replicas).collect(), stretches, &mut forks);
-    forks.sort_by(|a, b| a.at.cmp(&b.at));
+    forks.sort_by_key(|fork| fork.at);
     forks
 }
 

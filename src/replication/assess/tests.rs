@@ -256,3 +256,73 @@ fn other_bytes_of_the_same_epoch_are_a_fork_that_nothing_heals() {
     let [lost] = &assessment.candidates[1].lost[..] else { panic!() };
     assert_eq!(lost.instead, Instead::Epoch(lost.epoch), "the same epoch, other bytes");
 }
+
+/// Logs of `replicas` brokers that elected leaders in turn, as `(leader epoch, first offset, end)`: who follows cuts its log to
+/// where it parts from the leader's, and fetches some of it. Unclean elections all of them.
+fn history(replicas: usize, seed: u64) -> Vec<Vec<(u32, u64, u64)>> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut chance = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) % below
+    };
+    let mut logs: Vec<Vec<u32>> = vec![Vec::new(); replicas];
+    for epoch in 0..u32::try_from(3 + chance(5)).unwrap() {
+        let leader = usize::try_from(chance(replicas as u64)).unwrap();
+        let len = logs[leader].len() + usize::try_from(chance(4)).unwrap();
+        logs[leader].resize(len, epoch);
+        for follower in (0..replicas).filter(|&it| it != leader) {
+            if chance(3) == 0 {
+                continue;
+            }
+            let same = logs[leader].iter().zip(&logs[follower]).take_while(|(a, b)| a == b).count();
+            let to = (same + usize::try_from(chance(6)).unwrap()).min(len);
+            logs[follower] = logs[leader][..to].to_vec();
+        }
+    }
+    let runs = |log: &Vec<u32>| {
+        let mut runs: Vec<(u32, u64, u64)> = Vec::new();
+        for (&epoch, at) in log.iter().zip(0..) {
+            match runs.last_mut() {
+                Some(last) if last.0 == epoch => last.2 = at + 1,
+                _ => runs.push((epoch, at, at + 1)),
+            }
+        }
+        runs
+    };
+    logs.iter().map(runs).collect()
+}
+
+#[test]
+fn a_follower_keeps_what_is_the_same_and_nothing_else() {
+    let mut cuts = 0;
+    for seed in 0..3_000 {
+        let logs: Vec<Log> = history(3, seed).into_iter().map(|log| &*log.leak()).collect();
+        let disks: Vec<Disk> = logs.iter().zip(1..).map(|(log, broker)| disk(broker, log, 0)).collect();
+        let mut situation = situation(&disks);
+        for era in [Era::Epoch2, Era::Fetch] {
+            situation.era = era;
+            let assessment = Assessment::of(&situation);
+            for candidate in &assessment.candidates {
+                for follower in &candidate.followers {
+                    let pair = |stretch: &&Stretch| {
+                        let held = |number: usize| stretch.held[number].map(|held| held.copy);
+                        held(candidate.replica).is_some() && held(candidate.replica) == held(follower.replica)
+                    };
+                    let same = situation.comparison.stretches.iter().take_while(pair).last().map_or(0, |it| it.to);
+                    assert_eq!(follower.followed.end, same, "{era} seed {seed}: {logs:?} {candidate:?}");
+                    assert!(follower.differs.is_empty(), "{era} seed {seed}: {logs:?}");
+                    cuts += usize::from(follower.followed.cut_to().is_some());
+                }
+                // What it keeps and what it loses is all there is.
+                let there: u64 =
+                    situation.comparison.stretches.iter().map(|it| it.len() * it.copies().count() as u64).sum();
+                let lost: u64 = candidate.lost.iter().map(|it| it.len()).sum();
+                assert_eq!(candidate.keeps() + lost, there, "seed {seed}: {logs:?}");
+                assert_eq!(candidate.loses_committed(), 0, "no high watermark, no proof");
+            }
+        }
+    }
+    assert!(cuts > 5_000, "{cuts}");
+}

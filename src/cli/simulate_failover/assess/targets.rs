@@ -52,7 +52,7 @@ impl Targets {
                     Ok(dir) => log_dirs.push(dir),
                     Err(error) => problems.push(storage_problem(&error)),
                 },
-                Err(problem) => problems.push(problem),
+                Err(error) => problems.push(Problem::of(&error)),
             }
         }
         let outcome = dirs::show_all(problems, ui);
@@ -120,7 +120,7 @@ enum Kind {
     Log,
 }
 
-fn kind_of(path: &Path) -> Result<Kind, Problem> {
+fn kind_of(path: &Path) -> anyhow::Result<Kind> {
     let metadata = std::fs::metadata(path).map_err(|error| storage_problem(&StorageError::new(path, error)))?;
     if metadata.is_dir() && is_partition_dir(path) {
         return Ok(Kind::Partition);
@@ -130,7 +130,8 @@ fn kind_of(path: &Path) -> Result<Kind, Problem> {
     }
     Err(Problem::new("wrong_kind", "neither a log directory nor a partition directory")
         .path(path)
-        .hint("a log directory holds meta.properties or NAME-N directories, a partition directory .log files"))
+        .hint("a log directory holds meta.properties or NAME-N directories, a partition directory .log files")
+        .into())
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

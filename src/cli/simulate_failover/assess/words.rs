@@ -71,6 +71,11 @@ pub fn count(offsets: u64) -> String {
     format!("{offsets} {}", if offsets == 1 { "offset" } else { "offsets" })
 }
 
+/// `1 committed offset`, `25 committed offsets`.
+fn committed(offsets: u64) -> String {
+    format!("{offsets} committed {}", if offsets == 1 { "offset" } else { "offsets" })
+}
+
 /// `leader epoch 3`.
 pub fn epoch(epoch: Option<u32>) -> String {
     epoch.map_or("no leader epoch".to_owned(), |epoch| format!("leader epoch {epoch}"))
@@ -111,13 +116,13 @@ pub const fn fate(fate: Fate) -> &'static str {
 
 /// What a leader would lose, in one clause.
 fn loss(candidate: &Candidate) -> String {
-    let (committed, open) = (candidate.loses_committed(), candidate.loses_open());
-    let open_words = format!("{} that were acknowledged if sent with acks=1", count(open));
-    match (committed, open) {
+    let (sure, open) = (candidate.loses_committed(), candidate.loses_open());
+    let open_words = format!("{} acknowledged if sent with acks=1", count(open));
+    match (sure, open) {
         (0, 0) => "it loses nothing that another replica has".to_owned(),
         (0, _) => format!("it loses nothing that is known to be committed, but {open_words}"),
-        (_, 0) => format!("it loses {} that were committed", count(committed)),
-        _ => format!("it loses {} that were committed, and {open_words}", count(committed)),
+        (_, 0) => format!("it loses {}", committed(sure)),
+        _ => format!("it loses {}, and {open_words}", committed(sure)),
     }
 }
 
@@ -128,14 +133,14 @@ pub fn best(assessed: &Assessed<'_>) -> Option<String> {
     let best = assessment.candidates.get(choice.best())?;
     let next = choice.next().and_then(|next| assessment.candidates.get(next));
     let next_name = choice.next().map(|next| names.one(next)).unwrap_or_default();
-    let loses = |value: fn(&Candidate) -> u64| count(next.map_or(0, value));
     let why = match choice.reason {
         Reason::Only => "there is no other".to_owned(),
         Reason::Committed => {
-            format!("{next_name} would lose {} that were committed", loses(Candidate::loses_committed))
+            format!("{next_name} would lose {}", committed(next.map_or(0, Candidate::loses_committed)))
         }
         Reason::Open => {
-            format!("{next_name} would lose {} that may have been acknowledged", loses(Candidate::loses_open))
+            let open = count(next.map_or(0, Candidate::loses_open));
+            format!("{next_name} would lose {open} acknowledged if sent with acks=1")
         }
         Reason::Reach => {
             let loaded = found.situation.replicas.get(choice.best())?.loaded();
