@@ -197,7 +197,7 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
                 let controller = &mut self.state.controller;
                 controller.leader = None;
                 controller.leader_epoch += 1;
-                if self.rules.switches.elr && change.isr.is_empty() {
+                if self.rules.switches.elr && controller.last_known.is_none() {
                     controller.last_known = leader;
                 }
                 let epoch = controller.leader_epoch;
@@ -221,6 +221,8 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
         }
         controller.leader = Some(broker);
         controller.leader_epoch += 1;
+        // While somebody leads nobody is the last who did (`PartitionChangeBuilder.maybeUpdateLastKnownLeader`).
+        controller.last_known = None;
         let epoch = controller.leader_epoch;
         self.tell(Effect::Elected { broker, epoch, unclean });
     }
@@ -232,7 +234,6 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
         let before = (controller.isr, controller.elr);
         if !elr_on || change.isr.len() >= min_isr {
             controller.elr = BrokerSet::NONE;
-            controller.last_known = None;
         } else {
             controller.elr = change.elr.or(controller.isr).minus(change.isr).minus(unclean);
         }
