@@ -151,8 +151,13 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
         }
         controller.unfenced = controller.unfenced.with(broker);
         if controller.leader.is_none() {
-            let change = Change { isr: controller.isr, elr: controller.elr };
+            let (change, version) = (Change { isr: controller.isr, elr: controller.elr }, controller.partition_epoch);
             self.settle(change, BrokerSet::NONE);
+            let controller = &mut self.state.controller;
+            if controller.leader.is_none() {
+                // Nothing has changed, and that is not written (`PartitionChangeBuilder.changeRecordIsNoOp`).
+                controller.partition_epoch = version;
+            }
         }
         Ok(())
     }
@@ -243,5 +248,39 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
         if before != now {
             self.tell(Effect::IsrChanged { isr: now.0, elr: now.1 });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::replication::event::Event;
+    use crate::replication::play::play;
+    use crate::replication::rules::{Era, Rules};
+    use crate::replication::state::State;
+
+    fn after(steps: &[&str]) -> State {
+        let rules = Rules { min_insync_replicas: 2, ..Rules::of(Era::Elr, 3) };
+        let events: Vec<Event> = steps.iter().map(|step| Event::parse(step, 3).unwrap().0).collect();
+        play(&rules, State::initial(&rules), &events).unwrap().last().clone()
+    }
+
+    /// Seen on Kafka 4.3.0: nobody leads, a member of the ELR comes back and leads, and `lastKnownElr` is empty.
+    #[test]
+    fn the_last_known_leader_is_kept_while_nobody_leads() {
+        let fenced = ["fence b2", "fence b1", "fence b0"];
+        let controller = after(&fenced).controller;
+        assert_eq!((controller.leader, controller.last_known), (None, Some(0)));
+        let controller = after(&[&fenced[..], &["unfence b1"]].concat()).controller;
+        assert_eq!((controller.leader, controller.last_known), (Some(1), None));
+    }
+
+    /// As above, but who comes back may not lead: the partition epoch stays.
+    #[test]
+    fn a_broker_that_comes_back_and_may_not_lead_changes_nothing() {
+        let steps = ["kill b2", "fence b2", "fence b1", "fence b0", "start b2"];
+        let before = after(&steps).controller;
+        let controller = after(&[&steps[..], &["unfence b2"]].concat()).controller;
+        assert_eq!((controller.leader, controller.partition_epoch), (None, before.partition_epoch));
+        assert!(controller.unfenced.has(2));
     }
 }

@@ -64,7 +64,7 @@ pub fn known() -> Vec<Known> {
             None,
         ),
         row("no-elr", rules(Era::Fetch, 3, 2), scope(lost, [1, 2, 0, 1, 0]), Some(11), None),
-        row("elr", rules(Era::Elr, 3, 2), scope(lost, [1, 2, 0, 1, 0]), None, Some(717_833)),
+        row("elr", rules(Era::Elr, 3, 2), scope(lost, [1, 2, 0, 1, 0]), None, Some(688_918)),
         row("elr-exhausted", rules(Era::Elr, 3, 2), scope(lost, [1, 1, 0, 2, 0]), Some(13), None),
         row(
             "no-maximal-isr",
@@ -108,7 +108,7 @@ pub fn known() -> Vec<Known> {
             Some(8),
             None,
         ),
-        row("hw-min-isr", rules(Era::Elr, 3, 2), scope(Find::Consumer, [1, 2, 0, 1, 0]), None, Some(791_218)),
+        row("hw-min-isr", rules(Era::Elr, 3, 2), scope(Find::Consumer, [1, 2, 0, 1, 0]), None, Some(757_271)),
         row("skipped-epoch", rules(Era::Elr, 3, 2), scope(lost, [1, 2, 1, 0, 0]), Some(11), None),
         row(
             "offsets-forgotten",

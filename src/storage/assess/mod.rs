@@ -1,7 +1,7 @@
 //! Replicas of one partition on their disks, brought into the form that [`crate::replication::assess`] judges.
 //!
 //! Reads only. Every replica is walked through once, all of them side by side, and of their batches only those at hand are
-//! in memory ([`walk`]). What a log is worth ends where its first damage begins.
+//! in memory (`walk`). What a log is worth ends where its first damage begins.
 
 mod knowledge;
 mod replica;
