@@ -11,6 +11,7 @@
 //!   answer that is taken before the next fetch is counted. Neither what is counted nor what comes of it is taken from there;
 //! - that a fetch whose offset or leader epoch its follower has left behind was sent before: a leader that was paused serves
 //!   what waited for it. The machine is given the follower as it was then;
+//! - that an answer holds a high watermark that its leader had within that time before;
 //! - how much an answer holds, up to what the leader had: that is up to the network;
 //! - that a leader which does not ask for a follower's return within a second of its being unfenced has not heard of that yet;
 //! - what a killed broker did behind its last line: appends by its directory, fetches by its last high watermark.
@@ -120,6 +121,8 @@ pub struct Replay<'a> {
     /// What the controller had decided, by version.
     versions: BTreeMap<u32, Controller<REPLICAS_MAX>>,
     under_way: BTreeMap<Broker, UnderWay>,
+    /// High watermarks of the leaders, each with when it was left.
+    left_hw: BTreeMap<Broker, Vec<(i64, u64)>>,
     /// A high watermark that a leader has told of, and when.
     expected_hw: BTreeMap<Broker, (u64, i64)>,
     now_ms: i64,
@@ -159,6 +162,7 @@ impl<'a> Replay<'a> {
             registered,
             versions,
             under_way: BTreeMap::new(),
+            left_hw: BTreeMap::new(),
             expected_hw: BTreeMap::new(),
             now_ms: 0,
             caught_up: BTreeMap::new(),
@@ -257,7 +261,10 @@ impl<'a> Replay<'a> {
             }
             Seen::Said(leader, Line::Recorded { follower, offset, .. }) => {
                 let (leader, follower) = (self.broker(*leader), self.broker(*follower));
-                self.state.replica(follower).leo() == *offset || self.sent_before(leader, follower, *offset).is_some()
+                let (asked, asks) = (self.state.replica(leader), self.state.replica(follower));
+                // It is served: they are in one leader epoch.
+                (asks.leo() == *offset && asks.leader_epoch == asked.leader_epoch)
+                    || self.sent_before(leader, follower, *offset).is_some()
             }
             Seen::Said(id, Line::Received { from, to, .. }) => {
                 self.under_way.get(&self.broker(*id)).is_some_and(|fetch| {
@@ -306,6 +313,14 @@ impl<'a> Replay<'a> {
                 fetch.watermarks.insert(leader.hw);
             }
         }
+        for broker in self.rules.all().iter().filter(|&broker| self.state.replica(broker).leads()) {
+            let (hw, left) = (self.state.replica(broker).hw, self.left_hw.entry(broker).or_default());
+            match left.last_mut() {
+                Some((until, last)) if *last == hw => *until = time_ms,
+                _ => left.push((time_ms, hw)),
+            }
+            left.retain(|(until, _)| *until + CLOSE_MS >= time_ms);
+        }
         let told: Vec<Broker> = self.expected_hw.keys().copied().collect();
         told.into_iter().for_each(|broker| self.settle_hw(broker, false));
     }
@@ -329,7 +344,14 @@ impl<'a> Replay<'a> {
                     }
                     asked.push(Event::Unfence(self.broker(*id)));
                 }
-                Decided::Registered(id) => asked.push(Event::Start(self.broker(*id))),
+                Decided::Registered(id) => {
+                    let broker = self.broker(*id);
+                    // Its session was over, and what comes of that is in the same batch (`ClusterControlManager.registerBroker`).
+                    if self.state.controller.unfenced.has(broker) && !self.state.replica(broker).up {
+                        asked.push(Event::Fence(broker));
+                    }
+                    asked.push(Event::Start(broker));
+                }
                 Decided::Fenced(_) | Decided::Created | Decided::Changed(_) => {}
             }
         }
@@ -569,7 +591,11 @@ impl<'a> Replay<'a> {
             *self.state.replica_mut(follower) = now;
             return;
         }
+        // What moved it just before may have been told of by another thread, and have come after.
+        let left = self.left_hw.get(&leader).into_iter().flatten();
+        let close: Vec<u64> = left.filter(|(until, _)| *until + CLOSE_MS >= self.now_ms).map(|(_, hw)| *hw).collect();
         let (before, mut watermarks) = self.counted(leader, follower, offset, asks);
+        watermarks.extend(close);
         let last = self.state.replica(leader).clone();
         let answer = (before.leo() > offset).then_some(before);
         watermarks
