@@ -22,7 +22,7 @@
 //! The metadata log, and the cluster it comes to at any moment, is read by [`metadata_log`].
 //!
 //! What a broker would do with whole directories at its next start is told by [`forecast`]; what several replicas of one
-//! partition hold, side by side, by [`assess`].
+//! partition hold, side by side, by [`assess`]. Appending to all of them together is [`replicated`]'s.
 //!
 //! Parsers accept what Kafka 4.3 accepts and refuse what it refuses; where a broker would refuse to
 //! start, the error says what it tripped over.
@@ -67,6 +67,7 @@ pub mod reader;
 pub mod recovery;
 pub mod remarks;
 pub mod replicas;
+pub mod replicated;
 pub mod restore;
 pub mod salvage;
 pub mod stage;

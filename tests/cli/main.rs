@@ -13,6 +13,7 @@ mod metadata;
 mod offsets;
 mod partition_of;
 mod produce;
+mod produce_replicas;
 mod reassign;
 mod reassign_execute;
 mod recover;

@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::replicas;
 use super::report::{LaneTally, Tally};
 use super::sealer::{Sealed, Sealer};
 use super::target::Target;
-use super::{Acks, Fsync, ProduceArgs, Timestamp};
+use super::{Acks, Fsync, MinInsync, ProduceArgs, Timestamp};
 use crate::batch::builder::{BatchBuilder, BatchSpec, BuildError, RatioEstimator, Timestamps};
 use crate::batch::compression::Decompressor;
 use crate::batch::view::HEADER_LEN;
@@ -27,6 +28,7 @@ use crate::storage::create::TopicPlan;
 use crate::storage::fs;
 use crate::storage::producer_states::ProducerRefusal;
 use crate::storage::recovery::{self, LoadOptions};
+use crate::storage::replicated::{LogView, ReplicaSet};
 use crate::storage::writer::log::{Appended, Refusal};
 use crate::storage::writer::session::SessionError;
 use crate::storage::writer::{AppendSession, LogConfig, SessionOptions};
@@ -70,8 +72,10 @@ struct Topic {
 struct Lane {
     topic: usize,
     partition: TopicPartition,
-    /// Which log directory.
+    /// Which log directory; of several replicas the leader's.
     dir: usize,
+    /// All of them, where there are several.
+    replicas: Option<Box<ReplicaSet>>,
     builder: BatchBuilder,
     /// When the open batch got its first record.
     opened: Option<Instant>,
@@ -94,6 +98,7 @@ pub struct Lanes<'a> {
     spare: Vec<BatchBuilder>,
     producer: Option<Producer>,
     config: LogConfig,
+    min_insync_replicas: MinInsync,
     batch_size: usize,
     seed: u64,
     now_ms: TimestampMs,
@@ -139,6 +144,7 @@ impl<'a> Lanes<'a> {
             spare: Vec::new(),
             producer,
             config,
+            min_insync_replicas: args.min_insync_replicas(global)?,
             batch_size: usize::try_from(args.batch_size).unwrap_or(usize::MAX),
             seed,
             now_ms: clock_ms(),
@@ -263,7 +269,8 @@ impl<'a> Lanes<'a> {
         let name = self.topics[topic].name.clone();
         let tp = TopicPartition::new(name.clone(), partition);
         let known = self.target.topic(&name, self.args)?.clone();
-        let Some(dir) = known.dir_of(partition) else {
+        let dirs = known.dirs_of(partition);
+        let Some(dir) = dirs.first().copied() else {
             let text = format!("partition {tp} is in none of the log directories");
             let hint = "name the others with -d too, or choose a partition with -p";
             return Err(Problem::new("not_found", text).hint(hint).into());
@@ -272,6 +279,7 @@ impl<'a> Lanes<'a> {
             topic,
             partition: tp.clone(),
             dir,
+            replicas: None,
             builder: self.spare.pop().unwrap_or_else(|| BatchBuilder::new(BatchSpec::default())),
             opened: None,
             next_sequence: self.producer.map_or(-1, |producer| producer.from_sequence),
@@ -280,28 +288,47 @@ impl<'a> Lanes<'a> {
             tally: LaneTally::new(tp.clone()),
         };
         if self.args.dry_run {
-            let missing = known.missing.as_ref().is_some_and(|plan| plan.missing.contains_key(&partition));
-            lane.dry_next = self.look_at(&tp, dir, missing, ui)?;
+            let is_missing = |dir: usize| known.missing.iter().any(|plan| plan.missing.get(&partition) == Some(&dir));
+            let mut logs = Vec::with_capacity(dirs.len());
+            for dir in dirs {
+                logs.push(self.look_at(&tp, *dir, is_missing(*dir), ui)?);
+            }
+            if logs.len() > 1 {
+                let set =
+                    replicas::plan(&tp, dirs, logs.clone(), self.args, self.min_insync_replicas, &mut self.target)?;
+                replicas::tell(&tp, &set, true, ui);
+                (lane.dir, lane.dry_next) = (set.dir(set.leader()), set.log_end());
+            } else if let Some(log) = logs.first() {
+                lane.dry_next = log.log_end;
+            }
         } else {
-            self.open_session(dir, ui)?;
-            if let Some(plan) = &known.missing {
+            for dir in dirs {
+                self.open_session(*dir, ui)?;
+            }
+            for plan in &known.missing {
                 self.create(plan, ui)?;
             }
-            let now_ms = self.now_ms;
-            let producer = self.producer;
-            let Some(session) = self.sessions[dir].as_mut() else { return Err(anyhow::anyhow!("no session")) };
-            let opened = session.log(&tp, now_ms).map(|log| {
-                producer.and_then(|producer| {
-                    let state = log.producers().producer(producer.id)?.to_entry();
-                    already_there(&producer, state.producer_epoch, state.last_sequence)
-                })
-            });
-            let opened = opened.map_err(|error| session_problem(&error));
-            let events = session.take_events();
-            for event in events {
-                tell(&event, ui);
+            let mut logs = Vec::with_capacity(dirs.len());
+            for dir in dirs {
+                logs.push(self.open_log(&tp, *dir, ui)?);
             }
-            lane.skip = opened?.unwrap_or_default();
+            if logs.len() > 1 {
+                let set = replicas::plan(&tp, dirs, logs, self.args, self.min_insync_replicas, &mut self.target)?;
+                replicas::check(&tp, &set, self.args)?;
+                for step in set.steps() {
+                    let done = set.carry_out(step, &mut self.sessions, self.now_ms);
+                    done.map_err(|error| session_problem(&error))?;
+                }
+                replicas::tell(&tp, &set, false, ui);
+                lane.dir = set.dir(set.leader());
+                lane.replicas = Some(Box::new(set));
+            }
+            if let (Some(producer), Some(session)) = (self.producer, self.sessions[lane.dir].as_mut()) {
+                let log = session.log(&tp, self.now_ms).map_err(|error| session_problem(&error))?;
+                let known = log.producers().producer(producer.id).map(|state| state.to_entry());
+                let there = known.and_then(|state| already_there(&producer, state.producer_epoch, state.last_sequence));
+                lane.skip = there.unwrap_or_default();
+            }
         }
         self.lanes.push(lane);
         let (number, at) = (self.lanes.len() - 1, usize::try_from(partition).unwrap_or_default());
@@ -313,6 +340,16 @@ impl<'a> Lanes<'a> {
         Ok(number)
     }
 
+    /// Opens a partition in the session of a log directory.
+    fn open_log(&mut self, tp: &TopicPartition, dir: usize, ui: &mut Ui) -> anyhow::Result<LogView> {
+        let Some(session) = self.sessions[dir].as_mut() else { return Err(anyhow::anyhow!("no session")) };
+        let opened = session.log(tp, self.now_ms).map(LogView::of).map_err(|error| session_problem(&error));
+        for event in session.take_events() {
+            tell(&event, ui);
+        }
+        Ok(opened?)
+    }
+
     fn open_session(&mut self, dir: usize, ui: &mut Ui) -> anyhow::Result<()> {
         if self.sessions[dir].is_some() {
             return Ok(());
@@ -322,7 +359,9 @@ impl<'a> Lanes<'a> {
             durability: self.args.durability(),
             allow_truncate: self.args.allow_truncate,
         };
-        let session = AppendSession::open(&self.target.dirs[dir], options).map_err(|error| session_problem(&error))?;
+        // Of several brokers' directories each waits for the others.
+        let open = if self.target.broker_count() > 1 { AppendSession::open_alone } else { AppendSession::open };
+        let session = open(&self.target.dirs[dir], options).map_err(|error| session_problem(&error))?;
         for notice in session.at_start().notices() {
             ui.warning(Problem::new("notice", notice.message.clone()).path(&notice.path));
         }
@@ -343,11 +382,11 @@ impl<'a> Lanes<'a> {
         Ok(())
     }
 
-    /// Of a dry run: the log end of a partition, as opening it would find it.
-    fn look_at(&self, tp: &TopicPartition, dir: usize, missing: bool, ui: &mut Ui) -> anyhow::Result<Offset> {
+    /// Of a dry run: a partition's log, as opening it would find it.
+    fn look_at(&self, tp: &TopicPartition, dir: usize, missing: bool, ui: &mut Ui) -> anyhow::Result<LogView> {
         let path = self.target.dirs[dir].join(tp.to_string());
         if missing {
-            return Ok(Offset::ZERO);
+            return Ok(LogView::default());
         }
         let log_dir = crate::storage::log_dir::LogDir::open(&self.target.dirs[dir]).map_err(|e| storage_problem(&e))?;
         let checkpoints = log_dir.checkpoints(&crate::storage::names::PartitionDirName::live(tp.clone()));
@@ -362,7 +401,7 @@ impl<'a> Lanes<'a> {
         for loss in &plan.losses {
             ui.warning(Problem::new("would_lose", loss.to_string()));
         }
-        Ok(plan.log_end)
+        Ok(LogView { log_start: plan.log_start, log_end: plan.log_end, epochs: plan.epochs })
     }
 
     /// Puts a record into a batch of its own making, or into the open one if it may: with all that can be
@@ -479,13 +518,17 @@ impl<'a> Lanes<'a> {
         self.topics[lane.topic].ratios.update(codec, builder.observed_ratio());
         let appended = match self.sessions[lane.dir].as_mut() {
             Some(session) => {
-                let appended = if self.args.keep_offsets {
-                    session.append_with_offsets(&lane.partition, batch.bytes(), self.now_ms)
-                } else {
-                    session.append(&lane.partition, &mut batch, self.now_ms)
+                let appended = match &mut lane.replicas {
+                    Some(set) => set.append(&mut self.sessions, &mut batch, self.args.keep_offsets, self.now_ms),
+                    None if self.args.keep_offsets => {
+                        session.append_with_offsets(&lane.partition, batch.bytes(), self.now_ms)
+                    }
+                    None => session.append(&lane.partition, &mut batch, self.now_ms),
                 };
-                for event in session.take_events() {
-                    tell(&event, ui);
+                for session in self.sessions.iter_mut().flatten() {
+                    for event in session.take_events() {
+                        tell(&event, ui);
+                    }
                 }
                 appended.map_err(|error| {
                     let problem = session_problem(&error);

@@ -2,6 +2,7 @@
 
 mod feed;
 mod lanes;
+mod replicas;
 mod report;
 mod sealer;
 mod target;
@@ -168,9 +169,13 @@ pub struct ProduceArgs {
     /// Replicas that must have a record: 0, 1 or all
     ///
     /// About replicas, not disks: see --fsync. With one directory 1 and all are the same; with 0 no offsets are
-    /// reported.
+    /// reported. With -d of several brokers of a cluster the replicas of a partition are written to together, led by
+    /// the one in sync that reaches furthest: all needs every replica that may lead (ISR, ELR) at hand, and --min-insync-replicas.
     #[arg(long, value_name = "N", default_value = "all", hide_short_help = true, help_heading = "Durability")]
     pub acks: Acks,
+    /// min.insync.replicas of the topic [default: the cluster metadata's, else -F's, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), hide_short_help = true, help_heading = "Topic settings")]
+    pub min_insync_replicas: Option<u32>,
     /// Open logs that recovery shortens
     #[arg(long, hide_short_help = true, help_heading = "Durability")]
     pub allow_truncate: bool,
@@ -201,6 +206,15 @@ pub struct ProduceArgs {
     /// Leave the head off tables
     #[arg(long, hide_short_help = true, help_heading = "Report")]
     pub no_header: bool,
+}
+
+/// `min.insync.replicas`, where it is said outside the cluster's metadata.
+#[derive(Debug, Clone, Copy)]
+struct MinInsync {
+    /// By the option: before all else.
+    asked: Option<u32>,
+    /// By the broker's settings: after the topic's.
+    broker: Option<u32>,
 }
 
 /// What the input is.
@@ -315,6 +329,12 @@ impl ProduceArgs {
             },
             ..defaults
         })
+    }
+
+    /// `min.insync.replicas` by the option, or else by the broker's settings.
+    fn min_insync_replicas(&self, global: &GlobalArgs) -> anyhow::Result<MinInsync> {
+        let broker = Broker { settings: global.broker_settings()?, path: global.properties.clone() };
+        Ok(MinInsync { asked: self.min_insync_replicas, broker: broker.get("min.insync.replicas")? })
     }
 
     fn durability(&self) -> Durability {

@@ -148,6 +148,8 @@ pub struct AppendSession {
     /// A file could not be written or synced: of what came before, nothing can be promised any more.
     failed: bool,
     logs: BTreeMap<TopicPartition, Slot>,
+    /// Of partitions whose other replicas need not have all that the log has.
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
     events: Vec<Event>,
     write_back: Option<WriteBack>,
     /// Bytes appended and not yet handed to the kernel, of all logs.
@@ -166,9 +168,23 @@ struct Slot {
 impl AppendSession {
     /// Takes the lock of log directory `dir`. Nothing else changes before the first append.
     pub fn open(dir: &Path, options: SessionOptions) -> Result<AppendSession, SessionError> {
+        AppendSession::open_under(dir, options, DirLock::shared)
+    }
+
+    /// The same, but nobody else appends meanwhile: for who has turns in several log directories, and would wait for another
+    /// one who waits for it.
+    pub fn open_alone(dir: &Path, options: SessionOptions) -> Result<AppendSession, SessionError> {
+        AppendSession::open_under(dir, options, DirLock::exclusive)
+    }
+
+    fn open_under(
+        dir: &Path,
+        options: SessionOptions,
+        lock: fn(&Path) -> Result<DirLock, LockError>,
+    ) -> Result<AppendSession, SessionError> {
         let turn = Turn::at(dir)?;
         turn.take()?;
-        let lock = DirLock::shared(dir)?;
+        let lock = lock(dir)?;
         let at_start = LogDir::open(dir)?;
         let first = lock.others()?.is_none();
         if first {
@@ -193,6 +209,7 @@ impl AppendSession {
             begun: false,
             failed: false,
             logs: BTreeMap::new(),
+            high_watermarks: BTreeMap::new(),
             events: Vec::new(),
             write_back,
             pending_bytes: 0,
@@ -414,6 +431,59 @@ impl AppendSession {
         })
     }
 
+    /// A partition as it is, for reading beside this session.
+    pub fn read(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<Partition, SessionError> {
+        self.open_log(partition, now_ms)?;
+        self.take_turn(partition, now_ms)?;
+        let Some(slot) = self.logs.get_mut(partition) else { return Err(self.no_partition(partition)) };
+        slot.log.write_out()?;
+        Ok(open_partition_dir(slot.log.dir())?.0)
+    }
+
+    /// Cuts a partition's log at `offset`, as a follower does: see [`LogWriter::truncate_to`].
+    ///
+    /// The recovery point and the high watermark are lowered first: they must not vouch for what is written there next.
+    pub fn truncate_to(
+        &mut self,
+        partition: &TopicPartition,
+        offset: Offset,
+        now_ms: TimestampMs,
+    ) -> Result<(), SessionError> {
+        self.check()?;
+        self.open_log(partition, now_ms)?;
+        self.begin()?;
+        self.take_turn(partition, now_ms)?;
+        let done = self.cut(partition, offset, now_ms);
+        self.failed |= done.is_err();
+        done
+    }
+
+    fn cut(&mut self, partition: &TopicPartition, offset: Offset, now_ms: TimestampMs) -> Result<(), SessionError> {
+        for name in [RECOVERY_POINT, HIGH_WATERMARK] {
+            let stored = present(checkpoint::read(&self.dir.join(name)))?.unwrap_or_default();
+            if stored.get(partition).is_some_and(|stored| stored > offset) {
+                self.turn.take()?;
+                let lowered = self.write_checkpoint(name, std::iter::once((partition, Some(offset))));
+                self.turn.end()?;
+                lowered?;
+            }
+        }
+        let Some(slot) = self.logs.remove(partition) else { return Err(self.no_partition(partition)) };
+        let mut log = slot.log.truncate_to(offset, now_ms)?;
+        // Its small files are made to fit at the end, as after an append.
+        log.goes_on(true);
+        self.logs.insert(partition.clone(), Slot { log, written_back: 0, ..slot });
+        Ok(())
+    }
+
+    /// The high watermark that is written at the end, where it is not the log's end.
+    pub fn set_high_watermark(&mut self, partition: &TopicPartition, offset: Offset) {
+        match self.high_watermarks.get_mut(partition) {
+            Some(known) => *known = offset,
+            None => drop(self.high_watermarks.insert(partition.clone(), offset)),
+        }
+    }
+
     fn in_turn<T>(
         &mut self,
         partition: &TopicPartition,
@@ -597,7 +667,8 @@ impl AppendSession {
         }
         // Of what was only opened the replicas know best how far it goes.
         let grown = logs().filter(|(_, log)| log.has_appended());
-        self.write_checkpoint(HIGH_WATERMARK, grown.map(|(p, log)| (p, Some(log.log_end()))))?;
+        let high = |p: &TopicPartition, log: &LogWriter| self.high_watermarks.get(p).copied().unwrap_or(log.log_end());
+        self.write_checkpoint(HIGH_WATERMARK, grown.map(|(p, log)| (p, Some(high(p, log)))))?;
         let start = |log: &LogWriter| Some(log.log_start()).filter(|start| *start > log.first_base());
         self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))
     }

@@ -1,0 +1,167 @@
+//! The replicas of a partition on several brokers' log directories: what is known of them, and what is said of them.
+
+use super::target::Target;
+use super::{Acks, MinInsync, ProduceArgs};
+use crate::cli::Outcome;
+use crate::cli::consume::select::storage_problem;
+use crate::cli::ui::{Problem, Ui};
+use crate::replication::event;
+use crate::storage::checkpoint;
+use crate::storage::partition::present;
+use crate::storage::partition_metadata;
+use crate::storage::replicated::{Deed, LogView, Member, Registered, ReplicaSet, Unreplicable};
+use crate::types::{Offset, TopicPartition, Uuid};
+
+/// Who leads, who follows, and what makes them level. `dirs` and `logs` are the replicas'.
+pub fn plan(
+    partition: &TopicPartition,
+    dirs: &[usize],
+    logs: Vec<LogView>,
+    args: &ProduceArgs,
+    min_insync: MinInsync,
+    target: &mut Target,
+) -> anyhow::Result<ReplicaSet> {
+    let topic_id = same_topic_id(partition, dirs, target)?;
+    let mut members = Vec::with_capacity(logs.len());
+    for (dir, log) in dirs.iter().zip(logs) {
+        let path = target.dirs[*dir].join(checkpoint::HIGH_WATERMARK);
+        let stored = present(checkpoint::read(&path)).map_err(|error| storage_problem(&error))?;
+        let high_watermark = stored.and_then(|stored| stored.get(partition)).unwrap_or(Offset::ZERO);
+        members.push(Member { broker: target.node_of(*dir), dir: *dir, log, high_watermark });
+    }
+    let mut min_insync_replicas = min_insync.asked;
+    let mut registered = None;
+    if let Some(image) = target.metadata()? {
+        let topic = match topic_id {
+            Some(id) => image.topic(id),
+            None => image.topic_named(&partition.topic),
+        };
+        let record = topic.and_then(|topic| topic.partitions.get(&partition.partition));
+        registered =
+            record.map(|it| Registered { replicas: it.replicas.clone(), isr: it.isr.clone(), elr: it.elr.clone() });
+        let configs = [image.topic_config(&partition.topic), image.broker_config("")];
+        let configured = configs.into_iter().flatten().find_map(|it| it.get("min.insync.replicas")?.parse().ok());
+        min_insync_replicas = min_insync_replicas.or(configured);
+    }
+    let min_insync_replicas = min_insync_replicas.or(min_insync.broker).unwrap_or(1);
+    let acks = match args.acks {
+        Acks::None => event::Acks::None,
+        Acks::Leader => event::Acks::Leader,
+        Acks::All => event::Acks::All,
+    };
+    ReplicaSet::plan(partition, members, registered.as_ref(), min_insync_replicas, acks)
+        .map_err(|error| problem(partition, &error).into())
+}
+
+/// The id that all replicas name; an error where they name several.
+fn same_topic_id(partition: &TopicPartition, dirs: &[usize], target: &Target) -> anyhow::Result<Option<Uuid>> {
+    let mut known: Option<(Uuid, usize)> = None;
+    for dir in dirs {
+        let path = target.dirs[*dir].join(partition.to_string()).join(partition_metadata::FILE_NAME);
+        let read = present(partition_metadata::read(&path)).map_err(|error| storage_problem(&error))?;
+        let Some(id) = read.map(|metadata| metadata.topic_id) else { continue };
+        match known {
+            Some((first, _)) if first == id => {}
+            Some((first, at)) => {
+                let text = format!(
+                    "{partition} is of topic id {id} in {}, and of {first} in {}",
+                    target.dirs[*dir].display(),
+                    target.dirs[at].display()
+                );
+                return Err(Problem::new("refused", text)
+                    .outcome(Outcome::Refused)
+                    .hint("one of them was deleted and made again: name the log directories of the others only")
+                    .into());
+            }
+            None => known = Some((id, *dir)),
+        }
+    }
+    Ok(known.map(|(id, _)| id))
+}
+
+/// Refuses what would remove records from a follower, unless that is allowed.
+pub fn check(partition: &TopicPartition, set: &ReplicaSet, args: &ProduceArgs) -> anyhow::Result<()> {
+    for step in set.steps() {
+        if let Deed::Cut { from, to, why: Some(_) } = step.deed
+            && !args.allow_truncate
+        {
+            let name = set.name(step.member);
+            let text = format!(
+                "{partition}: the log of {name} goes on differently from offset {to}: it would be cut there, from {from}"
+            );
+            return Err(Problem::new("would_lose", text)
+                .outcome(Outcome::Refused)
+                .hint(format!(
+                    "see what it is with: logdir consume -d DIR-OF-{} -t {} -p {} -o {to}: ; then cut it with --allow-truncate",
+                    name.to_uppercase().replace(' ', "-"),
+                    partition.topic,
+                    partition.partition
+                ))
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// Says who leads and follows, and what was done to make them level.
+pub fn tell(partition: &TopicPartition, set: &ReplicaSet, is_dry: bool, ui: &mut Ui) {
+    let leader = set.name(set.leader());
+    let followers: Vec<String> =
+        (0..set.members().len()).filter(|member| *member != set.leader()).map(|member| set.name(member)).collect();
+    let (in_sync, min) = set.in_sync();
+    ui.detail(&format!(
+        "{partition}: {leader} leads from offset {}, {} follow; {in_sync} in sync, min.insync.replicas {min}",
+        set.log_end(),
+        followers.join(" and ")
+    ));
+    for broker in set.missing() {
+        let text = format!("{partition}: broker {broker} may lead, and its replica is in none of the log directories");
+        ui.warning(Problem::new("not_replicated", text).hint("what is written is lost if it leads next"));
+    }
+    for step in set.steps() {
+        let name = set.name(step.member);
+        let would = if is_dry { "would " } else { "" };
+        let text = match step.deed {
+            Deed::Cut { to, why: None, .. } => {
+                format!(
+                    "{name} {would}{} the leader epochs from offset {to} on",
+                    if is_dry { "forget" } else { "forgot" }
+                )
+            }
+            Deed::Cut { from, to, .. } => {
+                format!("the log of {name} {} cut at {to}, it went to {from}", if is_dry { "would be" } else { "was" })
+            }
+            Deed::Copy { from, to } => {
+                format!("{name} {would}{} offsets {from}..{to} from {leader}", if is_dry { "copy" } else { "copied" })
+            }
+        };
+        ui.note(&format!("{partition}: {text}"));
+    }
+}
+
+fn problem(partition: &TopicPartition, error: &Unreplicable) -> Problem {
+    let hint = match error {
+        Unreplicable::TooMany(_) => "name the log directories of fewer brokers",
+        Unreplicable::NoReplica { .. } => "leave the log directories of that broker out",
+        Unreplicable::NobodyMayLead(_) => {
+            "name those of one of them: whoever else writes loses it as soon as one of them leads"
+        }
+        Unreplicable::LeaderMissing(_) => {
+            "name its log directories with -d too; or take --acks 1, and what it lacks is lost if it leads next"
+        }
+        Unreplicable::NotEnoughReplicas { .. } => {
+            "name the log directories of more brokers, lower --min-insync-replicas, or take --acks 1"
+        }
+        Unreplicable::BeforeStart { .. } => {
+            "leave its log directories out; its broker fetches the partition anew when it starts"
+        }
+        Unreplicable::UnknownEpoch { .. } => {
+            "compare them with: logdir simulate-failover assess; leave out the directories of the one that is not to be kept"
+        }
+    };
+    let code = match error {
+        Unreplicable::NotEnoughReplicas { .. } => "not_enough_replicas",
+        _ => "refused",
+    };
+    Problem::new(code, format!("{partition}: {error}")).outcome(Outcome::Refused).hint(hint)
+}

@@ -1,0 +1,613 @@
+//! The replicas of one partition on the log directories of several brokers: one leads, the others follow it.
+//!
+//! Who leads, where a follower's log goes on differently and is cut, what it copies, whether enough are in sync, and how far
+//! the high watermark is, is decided by the state machine ([`machine::apply`]), as it decides it for `simulate-failover`.
+//! Here its decisions are carried out, on logs of any length ([`cells`]).
+//!
+//! Who may lead is known from the cluster's metadata: the ISR, and where it is empty the ELR. Without metadata all that are at
+//! hand may. Followers that have been made level join the ISR, as a controller would let them; it hears of them from their
+//! leader once brokers run. Nobody leaves: whoever may lead by the metadata may do so next, so all of them have to be at hand,
+//! and a replica that fails ends the work.
+
+mod cells;
+
+use thiserror::Error;
+
+use self::cells::Cells;
+use super::fs::StorageError;
+use super::leader_epochs::LeaderEpochs;
+use super::replicas::{Reach, by_reach};
+use super::writer::log::{Appended, Refusal};
+use super::writer::{AppendSession, LogWriter, SessionError};
+use crate::batch::builder::BatchBuf;
+use crate::batch::scan::Depth;
+use crate::replication::broker_set::{Broker, BrokerSet};
+use crate::replication::effect::{CutBy, Effect};
+use crate::replication::event::{Acks, Event};
+use crate::replication::log::{Log, Stored};
+use crate::replication::machine;
+use crate::replication::rules::{Era, Rules};
+use crate::replication::state::{REPLICAS_MAX, Replica, Role, State};
+use crate::storage::reader::{LogReader, ReadStep};
+use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicPartition};
+
+/// Bytes copied at once.
+const COPY_BYTES: usize = 1 << 20;
+/// Longest batch that is copied; what is longer is damage.
+const BATCH_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// What of a replica's log decides.
+#[derive(Debug, Clone, Default)]
+pub struct LogView {
+    /// First offset that may be read.
+    pub log_start: Offset,
+    /// Offset of the next record.
+    pub log_end: Offset,
+    /// Its leader epochs.
+    pub epochs: LeaderEpochs,
+}
+
+impl LogView {
+    /// Of an open log.
+    pub fn of(log: &LogWriter) -> LogView {
+        LogView { log_start: log.log_start(), log_end: log.log_end(), epochs: log.epochs().clone() }
+    }
+
+    /// Never held a record, as far as it tells: such a log begins where its leader's does.
+    fn is_new(&self) -> bool {
+        self.log_end == Offset::ZERO
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { epoch: self.epochs.latest().map(|entry| entry.epoch), log_end: self.log_end }
+    }
+}
+
+/// A replica that is at hand.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The broker it belongs to; `None` where its log directory does not say.
+    pub broker: Option<i32>,
+    /// Number of its log directory, and of the session there.
+    pub dir: usize,
+    /// Its log.
+    pub log: LogView,
+    /// High watermark its broker knew last.
+    pub high_watermark: Offset,
+}
+
+/// What the cluster's metadata says of the partition.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Brokers that have a replica.
+    pub replicas: Vec<i32>,
+    /// Those in sync.
+    pub isr: Vec<i32>,
+    /// Those that are not, and have all that was committed (KIP-966).
+    pub elr: Vec<i32>,
+}
+
+impl Registered {
+    /// Whom a controller makes leader without losing anything: whoever is in sync, or eligible.
+    fn electable(&self) -> Vec<i32> {
+        [&self.isr[..], &self.elr].concat()
+    }
+}
+
+/// Why the replicas cannot be written to together. Nothing was changed.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum Unreplicable {
+    /// More replicas than are played through.
+    #[error("{0} replicas, at most {REPLICAS_MAX} can be written to together")]
+    TooMany(usize),
+    /// A directory of a broker that has no replica.
+    #[error("broker {broker} has a directory of the partition, and its replicas are on the brokers {}", list(replicas))]
+    NoReplica {
+        /// The broker.
+        broker: i32,
+        /// Those that have one.
+        replicas: Vec<i32>,
+    },
+    /// Nobody who may lead is at hand.
+    #[error("none of the replicas that may lead (ISR and ELR: {}) is in the log directories", list(.0))]
+    NobodyMayLead(Vec<i32>),
+    /// Records that are to be acknowledged by all would not be on all that may lead.
+    #[error("broker {} may lead (ISR and ELR), and its replica is in none of the log directories", list(.0))]
+    LeaderMissing(Vec<i32>),
+    /// Fewer in sync than asked for.
+    #[error("NOT_ENOUGH_REPLICAS: {in_sync} in sync, min.insync.replicas is {min_insync_replicas}")]
+    NotEnoughReplicas {
+        /// In sync.
+        in_sync: u32,
+        /// Asked for.
+        min_insync_replicas: u32,
+    },
+    /// A follower's log ends before the leader's begins.
+    #[error("{follower} needs offset {end} next, and the log of the leader, {leader}, begins at {start}")]
+    BeforeStart {
+        /// The follower.
+        follower: String,
+        /// Its end.
+        end: Offset,
+        /// The leader.
+        leader: String,
+        /// Where its log begins.
+        start: Offset,
+    },
+    /// A follower's log has what no leader answers for.
+    #[error("{follower} has leader epoch {epoch}, which the log of the leader, {leader}, knows nothing of")]
+    UnknownEpoch {
+        /// The follower.
+        follower: String,
+        /// Its last leader epoch.
+        epoch: i32,
+        /// The leader.
+        leader: String,
+    },
+}
+
+fn list(brokers: &[i32]) -> String {
+    if brokers.is_empty() {
+        return "none".to_owned();
+    }
+    brokers.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Something that is done to make the replicas level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Which member.
+    pub member: usize,
+    /// What.
+    pub deed: Deed,
+}
+
+/// What is done to a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Its log is cut.
+    Cut {
+        /// Its end.
+        from: Offset,
+        /// Its end then; offsets from here on are gone, or, where this is its end, only leader epochs.
+        to: Offset,
+        /// Why.
+        why: Option<CutBy>,
+    },
+    /// It copies from the leader.
+    Copy {
+        /// From here.
+        from: Offset,
+        /// To below this.
+        to: Offset,
+    },
+}
+
+/// The replicas of one partition.
+#[derive(Debug)]
+pub struct ReplicaSet {
+    partition: TopicPartition,
+    rules: Rules,
+    state: State,
+    cells: Cells,
+    members: Vec<Member>,
+    /// By member, its number in the machine.
+    numbers: Vec<Broker>,
+    /// Which member leads.
+    leader: usize,
+    /// Brokers that may lead and are not at hand.
+    missing: Vec<i32>,
+    acks: Acks,
+    steps: Vec<Step>,
+}
+
+impl ReplicaSet {
+    /// Chooses the leader among `members`, and says in [`ReplicaSet::steps`] what makes the others level with it. Changes
+    /// nothing.
+    ///
+    /// The leader is the member of ISR or ELR that reaches furthest, as [`by_reach`] counts; of equals the first. Without
+    /// `registered` all members are in sync, and there are as many replicas as `min_insync_replicas` asks for; with it that
+    /// counts at most as many as there are (`Partition.effectiveMinIsr`).
+    pub fn plan(
+        partition: &TopicPartition,
+        members: Vec<Member>,
+        registered: Option<&Registered>,
+        min_insync_replicas: u32,
+        acks: Acks,
+    ) -> Result<ReplicaSet, Unreplicable> {
+        let (numbers, replicas) = numbered(&members, registered, min_insync_replicas)?;
+        let number = |broker: &i32| registered?.replicas.iter().position(|replica| replica == broker);
+        let set = |brokers: &[i32]| -> BrokerSet {
+            brokers.iter().filter_map(|broker| Broker::try_from(number(broker)?).ok()).collect()
+        };
+        let electable = registered.map_or_else(Vec::new, Registered::electable);
+        let may_lead = registered.map_or_else(|| numbers.iter().copied().collect(), |_| set(&electable));
+        let candidates: Vec<usize> = (0..members.len()).filter(|member| may_lead.has(numbers[*member])).collect();
+        let reaches: Vec<Reach> = candidates.iter().map(|member| members[*member].log.reach()).collect();
+        let Some(leader) = by_reach(&reaches).first().map(|first| candidates[*first]) else {
+            return Err(Unreplicable::NobodyMayLead(electable));
+        };
+        let mut missing = electable;
+        missing.retain(|broker| members.iter().all(|member| member.broker != Some(*broker)));
+        if acks == Acks::All && !missing.is_empty() {
+            return Err(Unreplicable::LeaderMissing(missing));
+        }
+        let isr = registered.map_or(may_lead, |registered| set(&registered.isr)).with(numbers[leader]);
+        let rules = Rules { min_insync_replicas, ..Rules::of(Era::Fetch, replicas) };
+        let cells = Cells::new(members.iter().flat_map(places).collect());
+        let state = state_of(&rules, &members, &numbers, leader, isr, &cells);
+        let mut set = ReplicaSet {
+            partition: partition.clone(),
+            rules,
+            state,
+            cells,
+            members,
+            numbers,
+            leader,
+            missing,
+            acks,
+            steps: Vec::new(),
+        };
+        set.level()?;
+        set.check_enough()?;
+        Ok(set)
+    }
+
+    /// What has to be done before the first append, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The replicas at hand.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Which of them leads.
+    pub const fn leader(&self) -> usize {
+        self.leader
+    }
+
+    /// Number of a member's log directory.
+    pub fn dir(&self, member: usize) -> usize {
+        self.members[member].dir
+    }
+
+    /// End of the leader's log before the first append.
+    pub fn log_end(&self) -> Offset {
+        self.members[self.leader].log.log_end
+    }
+
+    /// A member in words.
+    pub fn name(&self, member: usize) -> String {
+        named(&self.members, member)
+    }
+
+    /// Replicas in sync, and how many `min.insync.replicas` asks for.
+    pub fn in_sync(&self) -> (u32, u32) {
+        (self.state.controller.isr.len(), self.rules.min_isr())
+    }
+
+    /// Brokers that may lead by the cluster's metadata, and are not at hand.
+    pub fn missing(&self) -> &[i32] {
+        &self.missing
+    }
+
+    /// High watermark of a member, as of the last append.
+    pub fn high_watermark(&self, member: usize) -> Offset {
+        self.cells.offset(self.state.replica(self.numbers[member]).hw)
+    }
+
+    /// Whether the leader would take a record with these `acks`.
+    fn check_enough(&self) -> Result<(), Unreplicable> {
+        let mut tried = self.state.clone();
+        let mut refused = false;
+        play(&self.rules, &mut tried, Event::Produce { acks: self.acks, at: None }, &mut |effect| {
+            refused |= matches!(effect, Effect::Refused { .. });
+        });
+        let (in_sync, min_insync_replicas) = self.in_sync();
+        if refused { Err(Unreplicable::NotEnoughReplicas { in_sync, min_insync_replicas }) } else { Ok(()) }
+    }
+
+    /// Lets every follower fetch until it has all that the leader has, and notes what that does.
+    fn level(&mut self) -> Result<(), Unreplicable> {
+        let leader = self.members[self.leader].log.clone();
+        let leader_name = self.name(self.leader);
+        for member in self.followers() {
+            let (follower, name) = (&self.members[member].log, self.name(member));
+            let (leader_name, start) = (leader_name.clone(), leader.log_start);
+            let before_start =
+                |end| Unreplicable::BeforeStart { follower: name.clone(), end, leader: leader_name.clone(), start };
+            if follower.log_end < leader.log_start && !follower.is_new() {
+                return Err(before_start(follower.log_end));
+            }
+            // Every answer but the last one cuts an epoch off, or brings all there is.
+            let mut left = follower.epochs.entries().len() + leader.epochs.entries().len() + 4;
+            loop {
+                let (steps, is_idle) = self.fetch(member);
+                for step in steps {
+                    if let Deed::Cut { to, .. } | Deed::Copy { from: to, .. } = step.deed
+                        && to < leader.log_start
+                        && !self.members[member].log.is_new()
+                    {
+                        return Err(before_start(to));
+                    }
+                    self.steps.push(step);
+                }
+                if is_idle {
+                    self.join();
+                    break;
+                }
+                left -= 1;
+                if left == 0 {
+                    let epoch = self.members[member].log.epochs.latest().map_or(-1, |entry| entry.epoch.0);
+                    return Err(Unreplicable::UnknownEpoch { follower: name, epoch, leader: leader_name });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A follower that the leader has asked for since its last fetch is in sync from now on.
+    fn join(&mut self) {
+        if self.state.replica(self.numbers[self.leader]).pending.is_some() {
+            play(&self.rules, &mut self.state, Event::AlterPartition(None), &mut |_| {});
+            for number in &self.numbers {
+                play(&self.rules, &mut self.state, Event::Metadata(*number), &mut |_| {});
+            }
+        }
+    }
+
+    fn followers(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|member| *member != self.leader).collect()
+    }
+
+    /// One fetch of a follower: what it did, and whether it brought nothing.
+    fn fetch(&mut self, member: usize) -> (Vec<Step>, bool) {
+        let broker = self.numbers[member];
+        let (mut steps, mut is_idle) = (Vec::new(), false);
+        let cells = &self.cells;
+        play(&self.rules, &mut self.state, Event::Fetch { broker, lost: false }, &mut |effect| {
+            let deed = match effect {
+                Effect::Cut { from, to, why, .. } => {
+                    Deed::Cut { from: cells.offset(from), to: cells.offset(to), why: Some(why) }
+                }
+                Effect::EpochsCut { to, .. } => Deed::Cut { from: cells.offset(to), to: cells.offset(to), why: None },
+                Effect::Copied { from, to, .. } => Deed::Copy { from: cells.offset(from), to: cells.offset(to) },
+                Effect::Idle { .. } => {
+                    is_idle = true;
+                    return;
+                }
+                _ => return,
+            };
+            steps.push(Step { member, deed });
+        });
+        (steps, is_idle)
+    }
+
+    /// Does a step to the logs.
+    pub fn carry_out(
+        &self,
+        step: &Step,
+        sessions: &mut [Option<AppendSession>],
+        now_ms: TimestampMs,
+    ) -> Result<(), SessionError> {
+        match step.deed {
+            Deed::Cut { to, .. } => self.session(sessions, step.member)?.truncate_to(&self.partition, to, now_ms),
+            Deed::Copy { from, to } => self.copy(step.member, from, to, sessions, now_ms),
+        }
+    }
+
+    fn copy(
+        &self,
+        member: usize,
+        from: Offset,
+        to: Offset,
+        sessions: &mut [Option<AppendSession>],
+        now_ms: TimestampMs,
+    ) -> Result<(), SessionError> {
+        let leader = self.session(sessions, self.leader)?.read(&self.partition, now_ms)?;
+        let session = self.session(sessions, member)?;
+        let mut reader = LogReader::new(&leader, Depth::Crc, BATCH_BYTES_MAX);
+        reader.seek(from)?;
+        let mut bytes = Vec::new();
+        let mut send = |bytes: &mut Vec<u8>| -> Result<(), SessionError> {
+            let appended = session.append_with_offsets(&self.partition, bytes, now_ms)?;
+            bytes.clear();
+            match appended {
+                Appended::Refused(refusal) => Err(not_taken(&leader, session, &self.partition, &refusal)),
+                Appended::Stored { .. } | Appended::Duplicate { .. } => Ok(()),
+            }
+        };
+        loop {
+            match reader.next()? {
+                ReadStep::Entry { entry, .. } => {
+                    let frame = entry.frame;
+                    if frame.base_offset().unwrap_or(frame.last_offset()) >= to {
+                        break;
+                    }
+                    if frame.last_offset() < from {
+                        continue;
+                    }
+                    bytes.extend_from_slice(frame.bytes());
+                    if bytes.len() >= COPY_BYTES {
+                        send(&mut bytes)?;
+                    }
+                }
+                ReadStep::Damage { segment, damage } => {
+                    let path = leader.segments().get(segment).map_or(leader.dir().to_owned(), |it| it.log.clone());
+                    let text = format!("position {}: {}", damage.position, damage.reason);
+                    return Err(StorageError::new(path, std::io::Error::other(text)).into());
+                }
+                ReadStep::Gone { .. } => {}
+                ReadStep::End { .. } => break,
+            }
+        }
+        if bytes.is_empty() { Ok(()) } else { send(&mut bytes) }
+    }
+
+    fn session<'s>(
+        &self,
+        sessions: &'s mut [Option<AppendSession>],
+        member: usize,
+    ) -> Result<&'s mut AppendSession, SessionError> {
+        let session = sessions.get_mut(self.members[member].dir).and_then(Option::as_mut);
+        session.ok_or_else(|| SessionError::NoPartition {
+            partition: self.partition.clone(),
+            dir: self.name(member).into(),
+        })
+    }
+
+    /// Appends a batch to the leader's log, and lets every follower fetch it; with `keep_offsets` with those it has.
+    ///
+    /// When this returns [`Appended::Stored`], all have it, whatever was asked for: the difference between `acks` 1 and all
+    /// is in who has to be there.
+    pub fn append(
+        &mut self,
+        sessions: &mut [Option<AppendSession>],
+        batch: &mut BatchBuf,
+        keep_offsets: bool,
+        now_ms: TimestampMs,
+    ) -> Result<Appended, SessionError> {
+        let leader = self.session(sessions, self.leader)?;
+        let appended = if keep_offsets {
+            leader.append_with_offsets(&self.partition, batch.bytes(), now_ms)?
+        } else {
+            leader.append(&self.partition, batch, now_ms)?
+        };
+        let Appended::Stored { last, .. } = appended else { return Ok(appended) };
+        self.cells.push(last.next());
+        play(&self.rules, &mut self.state, Event::Produce { acks: self.acks, at: None }, &mut |_| {});
+        for member in self.followers() {
+            for step in self.fetch(member).0 {
+                let Deed::Copy { .. } = step.deed else { continue };
+                let session = self.session(sessions, member)?;
+                if let Appended::Refused(refusal) =
+                    session.append_with_offsets(&self.partition, batch.bytes(), now_ms)?
+                {
+                    let leader = self.session(sessions, self.leader)?.read(&self.partition, now_ms)?;
+                    let session = self.session(sessions, member)?;
+                    return Err(not_taken(&leader, session, &self.partition, &refusal));
+                }
+            }
+        }
+        // The next fetch tells the leader, and the one after that the follower.
+        for _ in 0..2 {
+            for member in self.followers() {
+                self.fetch(member);
+            }
+        }
+        for member in 0..self.members.len() {
+            let high_watermark = self.high_watermark(member);
+            self.session(sessions, member)?.set_high_watermark(&self.partition, high_watermark);
+        }
+        Ok(appended)
+    }
+}
+
+fn play(rules: &Rules, state: &mut State, event: Event, sink: &mut impl FnMut(Effect)) {
+    // Everybody at hand runs and follows the leader: neither a fetch nor a record is impossible.
+    let applied = machine::apply(rules, state, event, sink);
+    debug_assert!(applied.is_ok(), "{event:?}: {applied:?}");
+}
+
+/// A follower's log does not take what its leader's took.
+fn not_taken(
+    leader: &super::partition::Partition,
+    follower: &AppendSession,
+    partition: &TopicPartition,
+    refusal: &Refusal,
+) -> SessionError {
+    let text = format!("does not take what {} has: {refusal}", leader.dir().display());
+    StorageError::new(follower.dir().join(partition.to_string()), std::io::Error::other(text)).into()
+}
+
+/// The number of each member in the machine, and how many replicas there are.
+fn numbered(
+    members: &[Member],
+    registered: Option<&Registered>,
+    min_insync_replicas: u32,
+) -> Result<(Vec<Broker>, u8), Unreplicable> {
+    let least = usize::try_from(min_insync_replicas).unwrap_or(usize::MAX);
+    let count = registered.map_or(members.len().max(least), |registered| registered.replicas.len());
+    let replicas = u8::try_from(count).ok().filter(|count| usize::from(*count) <= REPLICAS_MAX);
+    let Some(replicas) = replicas else { return Err(Unreplicable::TooMany(count)) };
+    let number = |(at, member): (usize, &Member)| match (registered, member.broker) {
+        (Some(registered), Some(broker)) => {
+            let at = registered.replicas.iter().position(|replica| *replica == broker);
+            at.ok_or_else(|| Unreplicable::NoReplica { broker, replicas: registered.replicas.clone() })
+        }
+        _ => Ok(at),
+    };
+    let numbers = members.iter().enumerate().map(number).collect::<Result<Vec<usize>, _>>()?;
+    Ok((numbers.into_iter().filter_map(|number| Broker::try_from(number).ok()).collect(), replicas))
+}
+
+fn named(members: &[Member], member: usize) -> String {
+    match members[member].broker {
+        Some(broker) => format!("broker {broker}"),
+        None => format!("the broker of log directory {}", members[member].dir + 1),
+    }
+}
+
+/// Offsets of a log that the protocol may ask for.
+fn places(member: &Member) -> impl Iterator<Item = Offset> + '_ {
+    let log = &member.log;
+    let within = |offset: Offset| offset.max(log.log_start).min(log.log_end);
+    let epochs = log.epochs.entries().iter().map(move |entry| within(entry.start));
+    epochs.chain([log.log_start, log.log_end, within(member.high_watermark)])
+}
+
+/// The machine's state: everybody at hand runs and follows the leader, in the leader's last epoch.
+fn state_of(
+    rules: &Rules,
+    members: &[Member],
+    numbers: &[Broker],
+    leader: usize,
+    isr: BrokerSet,
+    cells: &Cells,
+) -> State {
+    let raw = |epoch: LeaderEpoch| u32::try_from(epoch.0).unwrap_or(0);
+    let epoch = members[leader].log.epochs.latest().map_or(0, |entry| raw(entry.epoch));
+    let first = members[leader].log.log_start;
+    let mut state = State::initial(rules);
+    for replica in &mut state.brokers {
+        *replica = Replica { up: false, ..Replica::empty() };
+    }
+    let mut next_record = u32::try_from(cells.numbers().end).unwrap_or(u32::MAX);
+    for (at, (member, number)) in members.iter().zip(numbers).enumerate() {
+        let log = &member.log;
+        let start = if log.is_new() { first } else { log.log_start };
+        let mut replica = Replica { up: true, leader_epoch: epoch, partition_epoch: Some(0), ..Replica::empty() };
+        replica.log = Log::starting_at(cells.number(start));
+        for entry in log.epochs.entries() {
+            replica.epochs.assign(raw(entry.epoch), cells.number(entry.start.max(start)));
+        }
+        for cell in cells.number(start)..cells.number(log.log_end.max(start)) {
+            let offset = cells.offset(cell);
+            let of = |epochs: &LeaderEpochs| epochs.epoch_for_offset(offset).map_or(0, raw);
+            let is_leaders = of(&log.epochs) == of(&members[leader].log.epochs);
+            let record = if is_leaders {
+                u32::try_from(cell).unwrap_or(u32::MAX)
+            } else {
+                next_record += 1;
+                next_record
+            };
+            replica.log.push(Stored { record, epoch: of(&log.epochs) });
+        }
+        replica.hw = cells.number(member.high_watermark.max(start).min(log.log_end));
+        replica.hw_checkpoint = replica.hw;
+        replica.role = if at == leader { Role::Leader } else { Role::Follower(Some(numbers[leader])) };
+        if at == leader {
+            replica.isr = isr;
+        }
+        *state.replica_mut(*number) = replica;
+    }
+    state.next_record = next_record + 1;
+    let controller = &mut state.controller;
+    controller.leader = Some(numbers[leader]);
+    controller.leader_epoch = epoch;
+    controller.isr = isr;
+    controller.unfenced = numbers.iter().fold(isr, |all, number| all.with(*number));
+    state
+}
