@@ -10,9 +10,13 @@ use std::path::PathBuf;
 use logdir::batch::scan::Depth;
 use logdir::replication::assess::candidate::{Candidate, Standing};
 use logdir::replication::assess::{Assessment, Proof, Situation};
-use logdir::replication::rules::Era;
+use logdir::replication::effect::Effect;
+use logdir::replication::event::Event;
+use logdir::replication::play::play;
+use logdir::replication::rules::{Era, Rules};
 use logdir::storage::assess::{self, Knowledge, ReplicaDir, WalkOptions};
 use logdir::storage::cluster_metadata;
+use logdir::storage::replicated::Initial;
 use support::kafka_data::{Case, log_dirs_below};
 
 /// A partition of a case at one moment, assessed.
@@ -203,4 +207,46 @@ fn what_the_cluster_came_to_has_nothing_left_to_lose() {
     }
     println!("after: {partitions} partitions");
     assert_eq!(partitions, 8);
+}
+
+/// Plays on from the directories what the cluster did next: the old leader comes back, and follows.
+#[test]
+fn played_on_from_the_directories_the_old_leader_cuts_where_it_did() {
+    let Some(case) = Case::all().into_iter().find(|case| case.root().ends_with("07-failover-divergence")) else {
+        return println!("left out: there is no recorded data");
+    };
+    for partition in ["div-0", "div-1"] {
+        let log_dirs = log_dirs_below(&case.data().join("before"));
+        let dirs: Vec<PathBuf> = log_dirs.iter().map(|dir| dir.join(partition)).filter(|dir| dir.is_dir()).collect();
+        let replicas: Vec<ReplicaDir> = dirs.iter().map(|dir| ReplicaDir::open(dir).unwrap()).collect();
+        let newest = cluster_metadata::choose(log_dirs.iter().map(PathBuf::as_path)).believed;
+        let rules = Rules::of(Era::Elr, 3);
+        let initial = Initial::read(&replicas, &Knowledge::read(&log_dirs, newest), &rules).unwrap().unwrap();
+        let old = u8::try_from(initial.brokers.iter().position(|broker| *broker == Some(1)).unwrap()).unwrap();
+        let leader = initial.state.controller.leader.unwrap();
+        // The others never went away: they are as they were, but that nobody has told them of it.
+        let mut events = vec![Event::Start(old), Event::Unfence(old)];
+        for broker in initial.state.controller.unfenced.iter().filter(|broker| *broker != leader) {
+            events.extend([Event::Fence(broker), Event::Start(broker), Event::Unfence(broker)]);
+        }
+        events.extend([Event::Fence(leader), Event::Start(leader), Event::Unfence(leader)]);
+        events.extend((0..3).map(Event::Metadata));
+        events.extend([Event::Fetch { broker: old, lost: false }; 3]);
+        let timeline = play(&rules, initial.state.clone(), &events).unwrap();
+        let cuts: Vec<i64> = timeline
+            .rows
+            .iter()
+            .flat_map(|row| &row.effects)
+            .filter_map(|effect| match effect {
+                Effect::Cut { broker, to, .. } if *broker == old => {
+                    Some(initial.places[usize::try_from(*to).unwrap()].get())
+                }
+                _ => None,
+            })
+            .collect();
+        let first_lost = i64::try_from(lost_in_truth(&case, partition)[0]).unwrap();
+        assert_eq!(cuts, [first_lost], "{partition}");
+        assert_eq!(timeline.last().replica(old).log, timeline.last().replica(leader).log, "{partition}");
+        assert!(timeline.at_end.is_empty(), "what was committed is kept: {:?}", timeline.at_end);
+    }
 }

@@ -120,8 +120,8 @@ pub struct Player {
 impl Player {
     /// Begins at `initial`.
     pub fn new(rules: Rules, initial: State) -> Player {
-        let state = initial.clone();
-        Player { rules, initial, state, witness: Witness::default(), steps: 0, violations: Vec::new(), now: Vec::new() }
+        let (state, witness) = (initial.clone(), Witness::of(&initial));
+        Player { rules, initial, state, witness, steps: 0, violations: Vec::new(), now: Vec::new() }
     }
 
     /// The partition now.

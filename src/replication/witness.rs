@@ -28,6 +28,20 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// What is known of a partition that has records already: what is below the furthest high watermark was acknowledged by
+    /// all, and may have been read.
+    pub fn of<const N: usize>(state: &State<N>) -> Witness {
+        let mut witness = Witness::default();
+        let known = |replica: &&super::state::Replica<N>| replica.hw.min(replica.leo());
+        if let Some(replica) = state.brokers.iter().max_by_key(known) {
+            witness.true_hw = known(&replica);
+            witness.committed = (0..witness.true_hw).map_while(|offset| replica.log.get(offset)).collect();
+            witness.consumed.clone_from(&witness.committed);
+            witness.acked = witness.committed.iter().map(|stored| (stored.record, Acks::All)).collect();
+        }
+        witness
+    }
+
     /// Takes note of a consequence. `state` is that after the event.
     pub fn see<const N: usize>(&mut self, effect: &Effect, state: &State<N>) {
         match *effect {

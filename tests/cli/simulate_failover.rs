@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::logdir;
+use crate::support::{logdir, state_of};
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
     let output = logdir(&[&["simulate-failover"], args].concat()).output().unwrap();
@@ -152,4 +152,38 @@ fn statistics_say_whose_the_rates_are() {
     let (code, out, _) = run(&["stats", "--years", "1e3", "--json"]);
     assert_eq!(code, Some(0));
     assert!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["losses_per_year"].is_number());
+}
+
+#[test]
+fn a_scenario_goes_on_from_real_directories() {
+    let temp = tempfile::tempdir().unwrap();
+    let (played, file) = (temp.path().join("played"), temp.path().join("mine.toml"));
+    let args = ["run", "acks-one-loss", "--variant", "acks=1", "--until", "18", "--dirs"];
+    assert!(run(&[&args[..], &[played.to_str().unwrap()]].concat()).0 <= Some(1));
+    // Beside the file, wherever this is run.
+    let steps = "start b1; start b2; start b0; unfence b1; metadata b0; metadata b1; unfence b0; fetch b0 x2";
+    std::fs::write(
+        &file,
+        format!(
+            "schema = 1\nname = \"mine\"\ntitle = \"what next\"\nera = \"fetch\"\nsteps = \"{steps}\"\n[init]\n\
+             from = [\"played/broker-0/topic-0\", \"played/broker-1/topic-0\", \"played/broker-2/topic-0\"]\n"
+        ),
+    )
+    .unwrap();
+    let before = state_of(&played);
+    let (code, stdout, stderr) = run(&["run", file.to_str().unwrap()]);
+    assert_eq!(before, state_of(&played), "nothing is written there");
+    assert!(stderr.contains("the controller has no leader e1, ISR {b0,b1,b2}; all are fenced"), "{stderr}");
+    assert!(
+        stdout.contains("b0 is broker 0, b1 is broker 1, b2 is broker 2\noffsets in the table: 0 is 0, 1 is 1"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("b0 cut "), "{stdout}");
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let two =
+        ["played/broker-0/topic-0", "played/broker-1/topic-0"].map(|dir| temp.path().join(dir).display().to_string());
+    let (code, _, stderr) = run(&["run", file.to_str().unwrap(), "--from", &two.join(",")]);
+    assert!(code == Some(0) && stderr.contains("all are taken for in sync"), "{code:?} {stderr}");
+    let (code, _, stderr) = run(&["run", file.to_str().unwrap(), "--from", temp.path().to_str().unwrap()]);
+    assert_ne!(code, Some(0), "{stderr}");
 }

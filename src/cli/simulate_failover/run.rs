@@ -1,5 +1,6 @@
 //! `simulate-failover run`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::compare::variant;
@@ -7,16 +8,22 @@ use super::rules::{RuleArgs, refused};
 use super::source;
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::consume::select::storage_problem;
+use crate::cli::dirs::believed_metadata;
 use crate::cli::json_row::JsonRow;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
 use crate::replication::event::Event;
 use crate::replication::picture;
 use crate::replication::play::{Timeline, play, play_adapted};
+use crate::replication::rules::Rules;
 use crate::replication::scenario::Variant;
 use crate::replication::state::State;
 use crate::replication::witness::Violation;
+use crate::storage::assess::{Knowledge, ReplicaDir};
 use crate::storage::fs::replace_atomic;
+use crate::storage::log_dir::LogDir;
+use crate::storage::names::PartitionDirName;
+use crate::storage::replicated::Initial;
 use crate::storage::stage::{Stage, StageError};
 use crate::storage::writer::log::now_ms;
 use crate::types::TopicPartition;
@@ -34,6 +41,13 @@ pub struct RunArgs {
     /// Only the variant of this name
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
+    /// Begin with what these partition directories hold, one of each broker, instead of with empty replicas (repeatable, or a
+    /// comma list)
+    ///
+    /// Brokers are down at first, and the controller knows what the metadata log beside them says. What is below the furthest
+    /// high watermark counts as acknowledged and read. Nothing is written there.
+    #[arg(long, value_name = "DIR", value_delimiter = ',', conflicts_with = "dirs")]
+    from: Vec<PathBuf>,
     #[command(flatten)]
     rules: RuleArgs,
     /// Only the steps up to this number
@@ -62,6 +76,8 @@ struct Played {
     name: String,
     variant: String,
     timeline: Timeline,
+    /// What its numbers stand for, where it began with real directories.
+    from: Option<Initial>,
     /// What is not as expected; where nothing was expected, what is wrong for good.
     unmet: Vec<String>,
 }
@@ -106,7 +122,19 @@ fn played(name: String, variant: &Variant, args: &RunArgs, ui: &mut Ui) -> anyho
     let steps = &variant.steps[..variant.steps.len().min(until)];
     let mut rules = variant.rules.clone();
     args.rules.apply(&mut rules).map_err(|error| refused(&error))?;
-    let initial = State::initial(&rules);
+    let from = match from_of(variant, args) {
+        dirs if dirs.is_empty() => None,
+        _ if args.dirs.is_some() => {
+            return Err(Problem::usage("--dirs begins with empty replicas, and this scenario with real ones").into());
+        }
+        dirs => Some(initial(&dirs, &rules, ui)?),
+    };
+    if let Some(from) = &from {
+        let known =
+            if from.registered.is_some() { "" } else { " (there is no metadata log: all are taken for in sync)" };
+        ui.note(&format!("all brokers are down at first; the controller has {}{known}", from.controller()));
+    }
+    let initial = from.as_ref().map_or_else(|| State::initial(&rules), |from| from.state.clone());
     let timeline = if args.rules.is_empty() {
         let impossible = |error: crate::replication::play::PlayError| {
             Problem::new("malformed", error.to_string()).hint("the steps before it can be seen with --until")
@@ -133,7 +161,44 @@ fn played(name: String, variant: &Variant, args: &RunArgs, ui: &mut Ui) -> anyho
         let text = format!("step {number} ({}) changes nothing", row.event);
         ui.warn_once("changes nothing", Problem::new("notice", text));
     }
-    Ok(Played { name, variant: variant.name.clone(), timeline, unmet })
+    Ok(Played { name, variant: variant.name.clone(), timeline, from, unmet })
+}
+
+/// Partition directories to begin with; those of a scenario file are beside it.
+fn from_of(variant: &Variant, args: &RunArgs) -> Vec<PathBuf> {
+    if !args.from.is_empty() {
+        return args.from.clone();
+    }
+    let beside = Path::new(&args.scenario).parent().unwrap_or(Path::new(""));
+    variant.from.iter().map(|dir| beside.join(dir)).collect()
+}
+
+fn initial(dirs: &[PathBuf], rules: &Rules, ui: &mut Ui) -> anyhow::Result<Initial> {
+    let is_partition = |dir: &PathBuf| {
+        let name = std::fs::canonicalize(dir).ok().and_then(|dir| dir.file_name().map(PartitionDirName::parse));
+        // One that is not there is told of when it is opened.
+        name.is_none_or(|name| name.is_ok())
+    };
+    if let Some(dir) = dirs.iter().find(|dir| !is_partition(dir)) {
+        let problem = Problem::new("malformed", "no partition directory: its name is not TOPIC-PARTITION").path(dir);
+        return Err(problem.hint("name the partition's directory in each broker's log directory").into());
+    }
+    let opened: Result<Vec<ReplicaDir>, _> = dirs.iter().map(|dir| ReplicaDir::open(dir)).collect();
+    let replicas = opened.map_err(|error| storage_problem(&error))?;
+    let names: BTreeSet<&TopicPartition> = replicas.iter().map(|it| it.partition.topic_partition()).collect();
+    if names.len() > 1 {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let problem = Problem::usage(format!("these are directories of several partitions: {}", names.join(", ")));
+        return Err(problem.hint("name those of one partition, one of each broker").into());
+    }
+    let paths: Vec<PathBuf> = replicas.iter().filter_map(|replica| replica.log_dir.clone()).collect();
+    let opened: Result<Vec<LogDir>, _> = paths.iter().map(|path| LogDir::open(path)).collect();
+    let (newest, _) = believed_metadata(&opened.map_err(|error| storage_problem(&error))?, ui);
+    let read = Initial::read(&replicas, &Knowledge::read(&paths, newest), rules);
+    let read = read.map_err(|error| storage_problem(&error))?;
+    Ok(read.map_err(|error| {
+        Problem::new("refused", error.to_string()).hint("say how many there are in the scenario: replicas = N")
+    })?)
 }
 
 fn tell(played: &Played, args: &RunArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<()> {
@@ -144,6 +209,10 @@ fn tell(played: &Played, args: &RunArgs, global: &GlobalArgs, ui: &mut Ui) -> an
     }
     let colour = ui.has_colour();
     let mut text = format!("{}\n", played.name);
+    if let Some(from) = &played.from {
+        let places = from.places.iter().zip(0..).map(|(offset, number)| format!("{number} is {offset}"));
+        text.push_str(&format!("{}\noffsets in the table: {}\n", from.told(), places.collect::<Vec<_>>().join(", ")));
+    }
     if global.quiet == 0 {
         text.push_str(&picture::table(&played.timeline, &picture::TableOptions { colour, ends: None }));
         if args.diagram {
@@ -165,6 +234,11 @@ fn tell(played: &Played, args: &RunArgs, global: &GlobalArgs, ui: &mut Ui) -> an
 fn rows(played: &Played, ui: &mut Ui) {
     let out = ui.out().buffer();
     JsonRow::new("variant").field("name", played.name.clone()).write(out);
+    if let Some(from) = &played.from {
+        let places: Vec<serde_json::Value> = from.places.iter().map(|place| place.get().into()).collect();
+        let brokers: Vec<serde_json::Value> = from.brokers.iter().map(|broker| (*broker).into()).collect();
+        JsonRow::new("from").field("brokers", brokers).field("offsets", places).write(out);
+    }
     out.extend_from_slice(picture::json(&played.timeline).as_bytes());
     let unmet: Vec<serde_json::Value> = played.unmet.iter().map(|unmet| unmet.clone().into()).collect();
     JsonRow::new("expectation").field("met", unmet.is_empty()).field("unmet", unmet).write(out);

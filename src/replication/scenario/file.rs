@@ -179,7 +179,9 @@ impl Scenario {
 fn variant(name: &str, body: Body) -> Result<Variant, ScenarioError> {
     let era = body.era.unwrap_or_else(|| Era::Fetch.name().to_owned());
     let era = Era::parse(&era).ok_or_else(|| setting("era", &era, &Era::ALL.map(Era::name).join(", ")))?;
-    let replicas = body.replicas.unwrap_or(3);
+    let from = body.init.map(|init| init.from).unwrap_or_default();
+    let named = if from.is_empty() { Some(3) } else { u8::try_from(from.len()).ok() };
+    let replicas = body.replicas.or(named).unwrap_or(u8::MAX);
     if replicas == 0 || usize::from(replicas) > REPLICAS_MAX {
         return Err(setting("replicas", &replicas, &format!("1 to {REPLICAS_MAX}")));
     }
@@ -199,7 +201,6 @@ fn variant(name: &str, body: Body) -> Result<Variant, ScenarioError> {
     }
     let steps = steps(body.steps.as_deref().unwrap_or_default(), replicas)?;
     let expect = body.expect.map_or_else(|| Ok(Expect::default()), |table| expect(table, replicas))?;
-    let from = body.init.map(|init| init.from).unwrap_or_default();
     Ok(Variant { name: name.to_owned(), rules, from, steps, expect })
 }
 

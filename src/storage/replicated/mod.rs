@@ -10,10 +10,12 @@
 //! and a replica that fails ends the work.
 
 mod cells;
+mod initial;
 
 use thiserror::Error;
 
 use self::cells::Cells;
+pub use self::initial::{Initial, NotTheScenarios};
 use super::fs::StorageError;
 use super::leader_epochs::LeaderEpochs;
 use super::replicas::{Reach, by_reach};
@@ -56,6 +58,11 @@ impl LogView {
     /// Never held a record, as far as it tells: such a log begins where its leader's does.
     fn is_new(&self) -> bool {
         self.log_end == Offset::ZERO
+    }
+
+    /// Larger for a log that reaches further.
+    fn reach_key(&self) -> (Option<LeaderEpoch>, Offset) {
+        (self.epochs.latest().map(|entry| entry.epoch), self.log_end)
     }
 
     fn reach(&self) -> Reach {
@@ -567,47 +574,67 @@ fn state_of(
     isr: BrokerSet,
     cells: &Cells,
 ) -> State {
-    let raw = |epoch: LeaderEpoch| u32::try_from(epoch.0).unwrap_or(0);
     let epoch = members[leader].log.epochs.latest().map_or(0, |entry| raw(entry.epoch));
-    let first = members[leader].log.log_start;
     let mut state = State::initial(rules);
     for replica in &mut state.brokers {
         *replica = Replica { up: false, ..Replica::empty() };
     }
-    let mut next_record = u32::try_from(cells.numbers().end).unwrap_or(u32::MAX);
-    for (at, (member, number)) in members.iter().zip(numbers).enumerate() {
-        let log = &member.log;
-        let start = if log.is_new() { first } else { log.log_start };
-        let mut replica = Replica { up: true, leader_epoch: epoch, partition_epoch: Some(0), ..Replica::empty() };
-        replica.log = Log::starting_at(cells.number(start));
-        for entry in log.epochs.entries() {
-            replica.epochs.assign(raw(entry.epoch), cells.number(entry.start.max(start)));
-        }
-        for cell in cells.number(start)..cells.number(log.log_end.max(start)) {
-            let offset = cells.offset(cell);
-            let of = |epochs: &LeaderEpochs| epochs.epoch_for_offset(offset).map_or(0, raw);
-            let is_leaders = of(&log.epochs) == of(&members[leader].log.epochs);
-            let record = if is_leaders {
-                u32::try_from(cell).unwrap_or(u32::MAX)
-            } else {
-                next_record += 1;
-                next_record
-            };
-            replica.log.push(Stored { record, epoch: of(&log.epochs) });
-        }
-        replica.hw = cells.number(member.high_watermark.max(start).min(log.log_end));
-        replica.hw_checkpoint = replica.hw;
+    state.next_record = logs_of(&mut state, members, numbers, leader, cells);
+    for (at, number) in numbers.iter().enumerate() {
+        let replica = state.replica_mut(*number);
+        (replica.up, replica.leader_epoch, replica.partition_epoch) = (true, epoch, Some(0));
         replica.role = if at == leader { Role::Leader } else { Role::Follower(Some(numbers[leader])) };
         if at == leader {
             replica.isr = isr;
         }
-        *state.replica_mut(*number) = replica;
     }
-    state.next_record = next_record + 1;
     let controller = &mut state.controller;
     controller.leader = Some(numbers[leader]);
     controller.leader_epoch = epoch;
     controller.isr = isr;
     controller.unfenced = numbers.iter().fold(isr, |all, number| all.with(*number));
     state
+}
+
+/// Puts the members' logs, leader epochs and high watermarks into the machine; gives the number of the next new record.
+///
+/// A cell of the log of `reference` is the record of its number. Another log has the same record there where it has the same
+/// epoch, else one that is no other's.
+fn logs_of(state: &mut State, members: &[Member], numbers: &[Broker], reference: usize, cells: &Cells) -> u32 {
+    let first = members[reference].log.log_start;
+    let mut next_record = u32::try_from(cells.numbers().end).unwrap_or(u32::MAX);
+    let mut others: Vec<(u64, u32, u32)> = Vec::new();
+    for (member, number) in members.iter().zip(numbers) {
+        let log = &member.log;
+        let start = if log.is_new() { first } else { log.log_start };
+        let replica = state.replica_mut(*number);
+        replica.log = Log::starting_at(cells.number(start));
+        for entry in log.epochs.entries() {
+            replica.epochs.assign(raw(entry.epoch), cells.number(entry.start.max(start)));
+        }
+        for cell in cells.number(start)..cells.number(log.log_end.max(start)) {
+            let offset = cells.offset(cell);
+            let of = |log: &LogView| log.epochs.epoch_for_offset(offset).map_or(0, raw);
+            let (epoch, reference) = (of(log), &members[reference].log);
+            let is_there = offset >= reference.log_start && offset < reference.log_end && epoch == of(reference);
+            let known = others.iter().find(|(at, of, _)| (*at, *of) == (cell, epoch));
+            let record = match known {
+                _ if is_there => u32::try_from(cell).unwrap_or(u32::MAX),
+                Some((_, _, record)) => *record,
+                None => {
+                    others.push((cell, epoch, next_record));
+                    next_record += 1;
+                    next_record - 1
+                }
+            };
+            replica.log.push(Stored { record, epoch });
+        }
+        replica.hw = cells.number(member.high_watermark.max(start).min(log.log_end.max(start)));
+        replica.hw_checkpoint = replica.hw;
+    }
+    next_record
+}
+
+fn raw(epoch: LeaderEpoch) -> u32 {
+    u32::try_from(epoch.0).unwrap_or(0)
 }
