@@ -26,7 +26,7 @@ fn main() {
         (usual, 1, "< 10 s"),
         (usual, 2, "< 10 s"),
         (Configuration { flush: Flush::EveryRecord, ..usual }, 1, ""),
-        (Configuration { acks: Acks::One, ..usual }, 1, ""),
+        (Configuration { acks: Acks::Leader, ..usual }, 1, ""),
         (Configuration { strategy: Strategy::Majority, ..usual }, 1, ""),
         (Configuration { replication_factor: 5, min_insync_replicas: 3, ..usual }, 1, ""),
     ];

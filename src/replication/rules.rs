@@ -141,13 +141,37 @@ impl Switches {
 }
 
 /// Who decides when a record is committed, and who may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Strategy {
     /// Kafka's: every member of the in-sync replica set.
     #[default]
     AllIsr,
     /// A majority of all replicas, leader included.
     Majority,
+}
+
+impl Strategy {
+    /// Both.
+    pub const ALL: [Strategy; 2] = [Strategy::AllIsr, Strategy::Majority];
+
+    /// Its name in scenario files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strategy::AllIsr => "all-isr",
+            Strategy::Majority => "majority",
+        }
+    }
+
+    /// The strategy of this name.
+    pub fn parse(name: &str) -> Option<Strategy> {
+        Strategy::ALL.into_iter().find(|strategy| strategy.name() == name)
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// When a replica's log reaches its disk.

@@ -7,7 +7,7 @@ use super::broker_set::Broker;
 use super::effect::Effect;
 use super::event::Acks;
 use super::log::{Log, Record, Stored};
-use super::rules::Rules;
+use super::rules::{Rules, Strategy};
 use super::state::State;
 
 /// Producers and consumers of the partition: what they were told and what they read. Without influence on it.
@@ -131,14 +131,15 @@ impl Witness {
             || controller.leader.is_some_and(|leader| !isr.has(leader))
             || !isr.and(elr).is_empty()
             || (isr.len() >= rules.min_isr() && !elr.is_empty());
-        broken.extend(insane.then_some("I12: ISR, ELR and leader do not fit"));
+        let by_isr = rules.strategy == Strategy::AllIsr;
+        broken.extend((insane && by_isr).then_some("I12: ISR, ELR and leader do not fit"));
         let is_increasing = |broker: Broker| {
             let entries = state.replica(broker).epochs.entries();
             entries.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start)
         };
         broken
             .extend((!rules.all().iter().all(is_increasing)).then_some("I13: a leader-epoch cache is not increasing"));
-        if let Some(leader) = state.true_leader().filter(|_| rules.switches.maximal_isr) {
+        if let Some(leader) = state.true_leader().filter(|_| rules.switches.maximal_isr && by_isr) {
             let replica = state.replica(leader);
             if replica.isr.len() >= rules.min_isr() && !isr.or(elr).is_within(replica.maximal_isr(rules)) {
                 broken.push("I7: the leader's maximal ISR leaves out a member of ISR or ELR");
@@ -210,6 +211,9 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// All words.
+    pub const WORDS: [&str; 6] = ["ACKED-LOST", "SENT-LOST", "CONSUMER-CHANGED", "DUPLICATE", "REORDERED", "DIVERGED"];
+
     /// The verdict's word.
     pub const fn word(&self) -> &'static str {
         match self {

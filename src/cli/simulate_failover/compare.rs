@@ -111,7 +111,8 @@ fn settings(args: &CompareArgs, variant: &Variant) -> anyhow::Result<Vec<(String
     let mut out = Vec::new();
     for &era in eras {
         let mut rules = variant.rules.clone();
-        if era != rules.era {
+        if !args.era.is_empty() || era != rules.era {
+            // As `run --era` has it: an era is that with its own protective rules.
             let wanted = RuleArgs { era: Some(era), set: Vec::new() };
             wanted.apply(&mut rules).map_err(|error| refused(&error))?;
         }

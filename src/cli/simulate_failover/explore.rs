@@ -145,7 +145,7 @@ pub fn run(args: &ExploreArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
 
 fn scope(args: &ExploreArgs) -> Scope {
     let times =
-        |kind| args.faults.iter().filter(|(of, _)| *of == kind).map(|(_, times)| *times).next_back().unwrap_or(0);
+        |kind| args.faults.iter().filter(|(of, _)| *of == kind).map(|(_, times)| *times).fold(0, u8::saturating_add);
     Scope {
         records: args.records,
         acks: args.acks,

@@ -63,7 +63,8 @@ fn row(scenario: &Scenario, ui: &mut Ui) {
 }
 
 /// Prints one.
-pub fn show(args: &ShowArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+pub fn show(args: &ShowArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    super::only(global, &[])?;
     let wanted = source::read(&args.name)?;
     let is_it = |text: &&&str| Scenario::parse(text).is_ok_and(|scenario| scenario == wanted);
     match CATALOGUE.iter().find(is_it) {

@@ -7,7 +7,6 @@ mod list;
 mod random;
 mod rules;
 mod run;
-
 mod source;
 mod stats;
 
@@ -60,7 +59,7 @@ pub fn run(args: &SimulateFailoverArgs, global: &GlobalArgs, ui: &mut Ui) -> any
         Verb::Assess(args) => assess::run(args, global, ui),
         Verb::Stats(args) => stats::run(args, global, ui),
         Verb::List(args) => list::list(args, global, ui),
-        Verb::Show(args) => list::show(args, ui),
+        Verb::Show(args) => list::show(args, global, ui),
     }
 }
 

@@ -12,17 +12,21 @@ use crate::cli::json_row::JsonRow;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, man};
 use crate::replication::event::{Acks, Event};
+use crate::replication::picture;
 use crate::replication::play::play_adapted;
-use crate::replication::rules::{Era, Rules};
+use crate::replication::rules::{Era, Rules, Strategy};
 use crate::replication::scenario::{Expect, Variant, to_file};
-use crate::replication::simulator::{Fault, Options, Run, Times, shrink, simulate};
+use crate::replication::simulator::{Fault, Options, Run, Times, shrink, simulate, simulate_while};
 use crate::replication::state::State;
 use crate::replication::witness::Violation;
 use crate::storage::fs::replace_atomic;
 
 /// Play random runs in virtual time: brokers that fetch, fail and come back, a client that sends and tries again
 ///
-/// Everything is drawn from --seed: the same seed gives the same bytes everywhere. After the last fault each run heals, so what
+/// Without --era and --set: era elr, min.insync.replicas=2 (1 with two replicas), with --acks all enable.idempotence=true, and
+/// wait_for_joining=true. Faults: kill, power-loss, stop and wipe of a broker; pause stops its process for a while; cut-off
+/// parts it from the controller only; slow-metadata lets it hear of decisions late; slow-follower lets it fetch rarely;
+/// lost-responses loses answers to fetches; election moves the leader. Everything is drawn from --seed: the same seed gives the same bytes everywhere. After the last fault each run heals, so what
 /// is lost or diverged then is so for good. Exits 1 when that is so in some run; the last line says how to repeat the first.
 #[derive(clap::Args, Debug, Clone)]
 #[command(before_long_help = man::examples("simulate-failover random"))]
@@ -39,10 +43,10 @@ pub struct RandomArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Runs
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-    /// Only the run of this number
-    #[arg(long, value_name = "N")]
+    /// Only the run of this number, step by step
+    #[arg(long, value_name = "N", conflicts_with = "runs")]
     run: Option<u64>,
     /// Events in a run, before it heals
     #[arg(long, value_name = "N", default_value_t = 500)]
@@ -127,6 +131,11 @@ pub fn run(args: &RandomArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     {
         rules.switches.wait_for_joining = true;
     }
+    if rules.strategy == Strategy::Majority {
+        return Err(Problem::usage("random plays with an in-sync set")
+            .hint("a majority is played by run and compare (--set strategy=majority), and counted by stats")
+            .into());
+    }
     let faults = if args.faults.is_empty() { Fault::USUAL.to_vec() } else { args.faults.clone() };
     let options =
         Options { rules, acks: args.acks, faults, swarm: args.swarm, steps: args.steps, times: Times::default() };
@@ -138,9 +147,11 @@ pub fn run(args: &RandomArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
     let is_json = global.output() == Some(OutputFormat::Json);
     while at < to {
         let end = to.min(at.saturating_add(AT_ONCE));
-        let played: Vec<Run> =
-            pool.install(|| (at..end).into_par_iter().map(|number| simulate(&options, args.seed, number)).collect());
-        for (number, run) in (at..end).zip(&played) {
+        let goes_on = || !interrupt.is_asked();
+        let play = |number| simulate_while(&options, args.seed, number, &goes_on);
+        let played: Vec<Option<Run>> = pool.install(|| (at..end).into_par_iter().map(play).collect());
+        // Those before the first that was broken off: which they are must not depend on the threads.
+        for (number, run) in (at..end).zip(played.iter().map_while(Option::as_ref)) {
             sums.add(number, run);
             if is_json && (wrong(run).is_some() || args.run.is_some()) {
                 row(number, run).write(ui.out().buffer());
@@ -165,7 +176,10 @@ pub fn run(args: &RandomArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resul
         told(&sums, repeat.as_deref(), ui.out().buffer());
     }
     if let (true, Some(number)) = (args.shrink, sums.first) {
-        print_small(args, &options, number, is_json, ui)?;
+        print_small(args, &options, number, is_json, &interrupt, ui)?;
+    }
+    if let (Some(number), false) = (args.run, is_json || args.shrink) {
+        show(&options, args.seed, number, ui);
     }
     Ok(outcome)
 }
@@ -237,15 +251,35 @@ fn summary(sums: &Sums, repeat: Option<&str>) -> JsonRow {
         .some("repeat", repeat)
 }
 
+/// A run step by step, and what it comes to.
+fn show(options: &Options, seed: u64, number: u64, ui: &mut Ui) {
+    let played = simulate(options, seed, number);
+    let events: Vec<Event> = played.events.iter().map(|(_, event)| *event).collect();
+    let (timeline, _) = play_adapted(&options.rules, State::initial(&options.rules), &events);
+    let table = picture::table(&timeline, &picture::TableOptions { colour: ui.has_colour(), ends: None });
+    let text = format!("\n{table}\n{}", picture::verdict(&timeline));
+    ui.out().buffer().extend_from_slice(text.as_bytes());
+}
+
 /// The first run that went wrong, made small.
-fn print_small(args: &RandomArgs, options: &Options, number: u64, is_json: bool, ui: &mut Ui) -> anyhow::Result<()> {
+fn print_small(
+    args: &RandomArgs,
+    options: &Options,
+    number: u64,
+    is_json: bool,
+    interrupt: &Interrupt,
+    ui: &mut Ui,
+) -> anyhow::Result<()> {
+    if interrupt.is_asked() {
+        return Ok(());
+    }
     let played = simulate(options, args.seed, number);
     let events: Vec<Event> = played.events.iter().map(|(_, event)| *event).collect();
     let word = wrong(&played).map_or("ACKED-LOST", Violation::word);
     let mut rules = options.rules.clone();
     // It needs the clock, which a list of steps has not.
     rules.switches.wait_for_joining = false;
-    let Some(small) = shrink::shrink(&rules, &events, word) else {
+    let Some(small) = shrink::shrink(&rules, &events, word, &|| !interrupt.is_asked()) else {
         let text = format!("run {number} does not show {word} without its times");
         return Err(Problem::new("error", text).into());
     };

@@ -111,13 +111,31 @@ struct RateArgs {
     ideal: bool,
 }
 
-fn acks(text: &str) -> Result<Acks, String> {
-    match text {
-        "0" => Ok(Acks::Zero),
-        "1" => Ok(Acks::One),
-        "all" | "-1" => Ok(Acks::All),
-        _ => Err("expected 0, 1 or all".to_owned()),
+/// An error with the options in place of the rates' names. A time in it is in seconds.
+fn in_options(mut text: String) -> String {
+    const OPTIONS: [(&str, &str); 13] = [
+        ("catch_up_records_per_s", "--catch-up-per-second"),
+        ("broker_session_timeout_s", "--session-timeout"),
+        ("replica_lag_time_max_s", "--lag-time"),
+        ("disk_mtbf_s", "--disk-mtbf"),
+        ("zone_mtbf_s", "--zone-mtbf"),
+        ("site_mtbf_s", "--site-mtbf"),
+        ("slow_mtbf_s", "--slow-mtbf"),
+        ("partition_records", "--partition-records"),
+        ("records_per_s", "--records-per-second"),
+        ("writeback_s", "--writeback"),
+        ("mtbf_s", "--mtbf"),
+        ("mttr_s", "--mttr"),
+        ("slow_s", "--slow"),
+    ];
+    for (name, option) in OPTIONS {
+        text = text.replace(name, option);
     }
+    text.replace(" inf,", " never,")
+}
+
+fn acks(text: &str) -> Result<Acks, String> {
+    Acks::parse(text).ok_or_else(|| "expected 0, 1 or all".to_owned())
 }
 
 fn flush(text: &str) -> Result<Flush, String> {
@@ -129,11 +147,7 @@ fn flush(text: &str) -> Result<Flush, String> {
 }
 
 fn strategy(text: &str) -> Result<Strategy, String> {
-    match text {
-        "all-isr" => Ok(Strategy::AllIsr),
-        "majority" => Ok(Strategy::Majority),
-        _ => Err("expected all-isr or majority".to_owned()),
-    }
+    Strategy::parse(text).ok_or_else(|| "expected all-isr or majority".to_owned())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "ms of centuries are exact")]
@@ -215,7 +229,7 @@ pub fn run(args: &StatsArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result
             ui.detail(&format!("{done} of {count}: {}", outcome.configuration));
         }
     });
-    let rows = rows.map_err(|error| Problem::usage(error.to_string()))?;
+    let rows = rows.map_err(|error| Problem::usage(in_options(error.to_string())))?;
     let out = ui.out().buffer();
     if global.output() == Some(OutputFormat::Json) {
         rows.iter().for_each(|outcome| row(outcome).write(out));

@@ -164,9 +164,19 @@ impl Candidate {
         self.lost.iter().filter(|lost| matches!(lost.standing, Standing::Committed(_))).map(Lost::len).sum()
     }
 
-    /// Offsets it would lose of which only `acks=1` is sure.
-    pub fn loses_open(&self) -> u64 {
-        self.lost.iter().filter(|lost| matches!(lost.standing, Standing::Open { .. })).map(Lost::len).sum()
+    /// Offsets it would lose that may have been committed: everybody in the ISR of their leader epoch has them, or its ISR is
+    /// not known. No checkpoint shows it, and those are up to `replica.high.watermark.checkpoint.interval.ms` old after a kill.
+    pub fn loses_perhaps_committed(&self) -> u64 {
+        let is_perhaps =
+            |lost: &&Lost| matches!(&lost.standing, Standing::Open { in_sync_without } if in_sync_without.is_empty());
+        self.lost.iter().filter(is_perhaps).map(Lost::len).sum()
+    }
+
+    /// Offsets it would lose that somebody in the ISR of their leader epoch has not got: acknowledged at `acks=1`, at most.
+    pub fn loses_unreplicated(&self) -> u64 {
+        let is_one =
+            |lost: &&Lost| matches!(&lost.standing, Standing::Open { in_sync_without } if !in_sync_without.is_empty());
+        self.lost.iter().filter(is_one).map(Lost::len).sum()
     }
 
     /// How many offsets it has.

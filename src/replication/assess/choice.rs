@@ -12,12 +12,14 @@ pub enum Reason {
     Only,
     /// It loses fewer offsets that were surely committed.
     Committed,
-    /// It loses as many of those, and fewer that may have been acknowledged.
-    Open,
+    /// It loses as many of those, and fewer that may have been committed.
+    PerhapsCommitted,
+    /// It loses as many of both, and a clean election may choose it.
+    Electable,
+    /// It may be elected as cleanly, and loses fewer that can have been acknowledged at `acks=1` only.
+    Unreplicated,
     /// It loses as many, and its log reaches further: by its last leader epoch, then by its end.
     Reach,
-    /// Their logs reach as far, and a clean election may choose it.
-    Electable,
     /// Nothing tells them apart but the order of the assignment.
     Order,
 }
@@ -50,8 +52,9 @@ impl Choice {
     }
 }
 
-/// Orders `candidates`: the least loss of what was surely committed, then of what may have been acknowledged, then the longest
-/// log, as an election among them would have it (KIP-966), then those whom a clean election may choose, then the assignment.
+/// Orders `candidates`: the least loss of what was surely committed, then of what may have been; then those whom a clean election
+/// may choose, for what was acknowledged at `acks=1` alone was never promised to outlive its leader; then the least loss of that,
+/// then the longest log, as an election among them would have it (KIP-966), then the assignment.
 pub(super) fn choose(situation: &Situation, candidates: &[Candidate]) -> Option<Choice> {
     let broker = |number: usize| situation.replicas.get(number).and_then(|replica| replica.broker);
     let view = situation.newest.as_ref();
@@ -65,9 +68,10 @@ pub(super) fn choose(situation: &Situation, candidates: &[Candidate]) -> Option<
         let assigned = view.and_then(|view| view.replicas.iter().position(|it| Some(*it) == broker(number)));
         (
             candidate.loses_committed(),
-            candidate.loses_open(),
-            Reverse(reach),
+            candidate.loses_perhaps_committed(),
             Reverse(electable(number)),
+            candidate.loses_unreplicated(),
+            Reverse(reach),
             assigned.unwrap_or(usize::MAX),
         )
     };
@@ -77,9 +81,10 @@ pub(super) fn choose(situation: &Situation, candidates: &[Candidate]) -> Option<
     let reason = match order.get(1).map(|next| key(next)) {
         None => Reason::Only,
         Some(next) if next.0 != best.0 => Reason::Committed,
-        Some(next) if next.1 != best.1 => Reason::Open,
-        Some(next) if next.2 != best.2 => Reason::Reach,
-        Some(next) if next.3 != best.3 => Reason::Electable,
+        Some(next) if next.1 != best.1 => Reason::PerhapsCommitted,
+        Some(next) if next.2 != best.2 => Reason::Electable,
+        Some(next) if next.3 != best.3 => Reason::Unreplicated,
+        Some(next) if next.4 != best.4 => Reason::Reach,
         Some(_) => Reason::Order,
     };
     let order: Vec<usize> = order.iter().map(|candidate| candidate.replica).collect();

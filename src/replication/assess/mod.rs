@@ -109,6 +109,18 @@ pub struct Situation {
     pub era: Era,
 }
 
+impl Situation {
+    /// Brokers of the assignment whose replica is not among these, each with whether it may be elected cleanly: what they have
+    /// is not known. By the newest metadata, else by what the replicas' own brokers knew last.
+    pub fn not_looked_at(&self) -> Vec<(i32, bool)> {
+        let own = || self.replicas.iter().filter_map(|it| it.view.as_ref()).max_by_key(|view| view.leader_epoch);
+        let Some(view) = self.newest.as_ref().or_else(own) else { return Vec::new() };
+        let is_here = |broker: &i32| self.replicas.iter().any(|replica| replica.broker == Some(*broker));
+        let missing = view.replicas.iter().filter(|broker| !is_here(broker));
+        missing.map(|broker| (*broker, view.is_electable(*broker))).collect()
+    }
+}
+
 /// How it is known that records were committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {

@@ -146,7 +146,10 @@ fn forks_upon_forks_are_a_tree() {
     );
     let choice = assessment.choice.as_ref().unwrap();
     assert_eq!((choice.order(), choice.reason), (&[0, 2, 1][..], Reason::Committed));
-    assert_eq!((assessment.candidates[0].loses_committed(), assessment.candidates[0].loses_open()), (2, 6));
+    assert_eq!(
+        (assessment.candidates[0].loses_committed(), assessment.candidates[0].loses_perhaps_committed()),
+        (2, 6)
+    );
     assert!(assessment.surely_loses());
 }
 
@@ -169,7 +172,7 @@ fn an_empty_replica_is_the_worst_and_one_behind_loses_what_it_lacks() {
     );
     assert_eq!(
         assessment.choice.as_ref().map(|it| (it.order().to_vec(), it.reason)),
-        Some((vec![1, 2, 0], Reason::Open))
+        Some((vec![1, 2, 0], Reason::PerhapsCommitted))
     );
 }
 

@@ -126,12 +126,18 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
         let controller = &mut self.state.controller;
         controller.unfenced = controller.unfenced.without(broker);
         let change = Change { isr: self.without_member(broker), elr: self.state.controller.elr };
-        let in_isr = self.state.controller.isr.has(broker);
-        if in_isr || self.state.controller.leader == Some(broker) {
-            if self.rules.switches.bump_on_shrink && change.isr.len() < self.state.controller.isr.len() {
-                self.state.controller.leader_epoch += 1;
-            }
+        let (isr, leader) = (self.state.controller.isr, self.state.controller.leader);
+        if isr.has(broker) || leader == Some(broker) {
             self.settle(change, BrokerSet::NONE);
+            let controller = &mut self.state.controller;
+            // A new leader, or none, has a new epoch anyway (`triggerLeaderEpochBumpForIsrShrinkIfNeeded`).
+            if self.rules.switches.bump_on_shrink
+                && controller.leader == leader
+                && leader.is_some()
+                && controller.isr.len() < isr.len()
+            {
+                controller.leader_epoch += 1;
+            }
         }
     }
 
@@ -164,7 +170,7 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
 
     /// A broker registers. Without a valid clean-shutdown marker it may have lost what it had: it leaves the ELR.
     pub(super) fn register(&mut self, broker: Broker, is_clean: bool) {
-        let elr = self.rules.switches.elr;
+        let elr = self.rules.switches.elr && self.rules.strategy == Strategy::AllIsr;
         let controller = &mut self.state.controller;
         controller.last_broker_epoch += 1;
         controller.broker_epoch[usize::from(broker)] = controller.last_broker_epoch;
@@ -255,7 +261,7 @@ impl<S: FnMut(Effect), const N: usize> Step<'_, S, N> {
 mod tests {
     use crate::replication::event::Event;
     use crate::replication::play::play;
-    use crate::replication::rules::{Era, Rules};
+    use crate::replication::rules::{Era, Rules, Strategy};
     use crate::replication::state::State;
 
     fn after(steps: &[&str]) -> State {
@@ -272,6 +278,28 @@ mod tests {
         assert_eq!((controller.leader, controller.last_known), (None, Some(0)));
         let controller = after(&[&fenced[..], &["unfence b1"]].concat()).controller;
         assert_eq!((controller.leader, controller.last_known), (Some(1), None));
+    }
+
+    /// Before metadata version 3.6 a shrinking ISR raises the leader epoch, and a new leader does not raise it twice.
+    #[test]
+    fn a_leader_epoch_is_raised_once() {
+        let mut rules = Rules { min_insync_replicas: 2, ..Rules::of(Era::Fetch, 3) };
+        rules.switches.bump_on_shrink = true;
+        for (step, leader) in [("fence b0", 1), ("fence b2", 0)] {
+            let event = Event::parse(step, 3).unwrap().0;
+            let controller = play(&rules, State::initial(&rules), &[event]).unwrap().last().controller.clone();
+            assert_eq!((controller.leader, controller.leader_epoch), (Some(leader), 1), "{step}");
+        }
+    }
+
+    /// Who led is for the majority to say, also when a broker comes back.
+    #[test]
+    fn a_majority_elects_nobody_by_the_isr() {
+        let rules = Rules { strategy: Strategy::Majority, ..Rules::of(Era::Elr, 3) };
+        let steps = ["kill b0", "start b0"].map(|step| Event::parse(step, 3).unwrap().0);
+        let timeline = play(&rules, State::initial(&rules), &steps).unwrap();
+        assert_eq!((timeline.last().controller.leader, timeline.last().controller.leader_epoch), (Some(0), 0));
+        assert!(timeline.rows.iter().all(|row| row.broken.is_empty()));
     }
 
     /// As above, but who comes back may not lead: the partition epoch stays.

@@ -55,6 +55,8 @@ pub struct Verdict {
     pub steps: usize,
     /// Whether there is a leader in the end: without one nobody can tell what is lost.
     pub has_leader: bool,
+    /// Who was elected last, and in which leader epoch, where it has not heard of it yet or does not run.
+    pub elected: Option<(Broker, u32)>,
     /// Lossy restarts tolerated, and that there were.
     pub tolerance: Tolerance,
     /// Every violation where it began, with its causes.
@@ -104,6 +106,10 @@ pub fn verdict(timeline: &Timeline) -> Verdict {
         unavailable_from,
         steps: timeline.rows.len(),
         has_leader: leader.is_some(),
+        elected: {
+            let controller = &timeline.last().controller;
+            controller.leader.filter(|_| leader.is_none()).map(|elected| (elected, controller.leader_epoch))
+        },
         tolerance: Tolerance::of(timeline),
         lasting: lasting(&history, &findings),
         findings,
@@ -206,7 +212,9 @@ impl fmt::Display for Verdict {
         writeln!(f, "offsets read by a consumer: {}; changed since: {changed}; gone since: {gap}", self.consumed)?;
         let from = self.unavailable_from.map_or_else(String::new, |step| format!(", from step {step} on"));
         writeln!(f, "steps without a leader: {} of {}{from}", self.unavailable, self.steps)?;
-        if !self.has_leader {
+        if let Some((broker, epoch)) = self.elected {
+            writeln!(f, "b{broker} is elected in e{epoch} and does not lead yet: what is lost cannot be told")?;
+        } else if !self.has_leader {
             writeln!(f, "there is no leader in the end: what is lost cannot be told")?;
         }
         writeln!(f, "tolerance: {}", self.tolerance)?;

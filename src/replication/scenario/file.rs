@@ -10,9 +10,10 @@ use super::{Expect, ExpectReplica, Scenario, Variant};
 use crate::replication::event::{Event, StepError, nearest};
 use crate::replication::rules::{Era, Flush, Rules, Strategy};
 use crate::replication::state::REPLICAS_MAX;
+use crate::replication::witness::Violation;
 
-/// Most steps that a scenario may have.
-const STEPS_MAX: usize = 1_000_000;
+/// Most steps that a scenario may have: what is to be looked at one by one. Each keeps the whole state.
+const STEPS_MAX: usize = 5_000;
 
 /// Why a scenario cannot be read.
 #[derive(Debug, Error)]
@@ -53,7 +54,7 @@ pub enum ScenarioError {
     #[error("there are no steps")]
     NoSteps,
     /// Too much happens.
-    #[error("more than {STEPS_MAX} steps")]
+    #[error("more than {STEPS_MAX} steps; random plays longer runs")]
     TooManySteps,
 }
 
@@ -67,7 +68,7 @@ fn near(nearest: Option<&str>) -> String {
 struct Body {
     name: Option<String>,
     era: Option<String>,
-    replicas: Option<u8>,
+    replicas: Option<i64>,
     strategy: Option<String>,
     steps: Option<String>,
     config: toml::Table,
@@ -88,7 +89,7 @@ struct Header {
     #[serde(default)]
     expected: String,
     era: Option<String>,
-    replicas: Option<u8>,
+    replicas: Option<i64>,
     strategy: Option<String>,
     steps: Option<String>,
     #[serde(default)]
@@ -150,7 +151,13 @@ impl Scenario {
         } else {
             let merge = |body: Body| {
                 let mut config = common.config.clone();
-                config.extend(body.config);
+                for (key, value) in body.config {
+                    match (config.get_mut(&key), value) {
+                        // One rule of several: the others stay what the file says.
+                        (Some(toml::Value::Table(known)), toml::Value::Table(more)) => known.extend(more),
+                        (_, value) => drop(config.insert(key, value)),
+                    }
+                }
                 let merged = Body {
                     name: None,
                     era: body.era.or_else(|| common.era.clone()),
@@ -180,11 +187,10 @@ fn variant(name: &str, body: Body) -> Result<Variant, ScenarioError> {
     let era = body.era.unwrap_or_else(|| Era::Fetch.name().to_owned());
     let era = Era::parse(&era).ok_or_else(|| setting("era", &era, &Era::ALL.map(Era::name).join(", ")))?;
     let from = body.init.map(|init| init.from).unwrap_or_default();
-    let named = if from.is_empty() { Some(3) } else { u8::try_from(from.len()).ok() };
-    let replicas = body.replicas.or(named).unwrap_or(u8::MAX);
-    if replicas == 0 || usize::from(replicas) > REPLICAS_MAX {
-        return Err(setting("replicas", &replicas, &format!("1 to {REPLICAS_MAX}")));
-    }
+    let named = if from.is_empty() { 3 } else { i64::try_from(from.len()).unwrap_or(i64::MAX) };
+    let wanted = body.replicas.unwrap_or(named);
+    let replicas = u8::try_from(wanted).ok().filter(|it| (1..=REPLICAS_MAX).contains(&usize::from(*it)));
+    let Some(replicas) = replicas else { return Err(setting("replicas", &wanted, &format!("1 to {REPLICAS_MAX}"))) };
     let mut rules = Rules::of(era, replicas);
     if let Some(strategy) = body.strategy {
         rules.set("strategy", &strategy)?;
@@ -220,8 +226,42 @@ fn steps(text: &str, replicas: u8) -> Result<Vec<Event>, ScenarioError> {
     if events.is_empty() { Err(ScenarioError::NoSteps) } else { Ok(events) }
 }
 
+/// What can never come out is a mistake in the file, and not in what happens.
+fn can_come_out(raw: &RawExpect, replicas: u8) -> Result<(), ScenarioError> {
+    let is_record = |text: &String| text.strip_prefix('m').is_some_and(|digits| digits.parse::<u32>().is_ok());
+    let is_number =
+        |text: &str| text.strip_prefix('b').and_then(|it| it.parse::<u8>().ok()).is_some_and(|it| it < replicas);
+    let is_broker = |text: &String| is_number(text);
+    let is_leader = |text: &String| {
+        let (who, epoch) = text.split_once(' ').unwrap_or((text, ""));
+        let is_epoch = epoch.strip_prefix('e').is_some_and(|epoch| epoch.parse::<u32>().is_ok());
+        (who == "none" || is_number(who)) && is_epoch
+    };
+    let is_violation = |text: &String| Violation::WORDS.contains(&text.split(' ').next().unwrap_or_default());
+    fn wrong(found: Option<&Vec<String>>, fits: impl Fn(&String) -> bool) -> Option<&String> {
+        found.and_then(|found| found.iter().find(|text| !fits(text)))
+    }
+    let (brokers, words) = (format!("b0 to b{}", replicas.saturating_sub(1)), Violation::WORDS.join(", "));
+    let (leaders, violations) =
+        (format!("{brokers} or none, and the leader epoch: b1 e3"), format!("{words}, and of what"));
+    let checked = [
+        ("leader", raw.leader.as_ref().filter(|text| !is_leader(text)), leaders.as_str()),
+        ("isr", wrong(raw.isr.as_ref(), is_broker), &brokers),
+        ("elr", wrong(raw.elr.as_ref(), is_broker), &brokers),
+        ("acked", wrong(raw.acked.as_ref(), is_record), "m0, m1, ..."),
+        ("acked_lost", wrong(raw.acked_lost.as_ref(), is_record), "m0, m1, ..."),
+        ("violations", wrong(raw.violations.as_ref(), is_violation), &violations),
+        ("at_end", wrong(raw.at_end.as_ref(), is_violation), &violations),
+    ];
+    match checked.into_iter().find_map(|(key, wrong, can)| Some((key, wrong?, can))) {
+        Some((key, wrong, can)) => Err(setting(&format!("expect.{key}"), wrong, can)),
+        None => Ok(()),
+    }
+}
+
 fn expect(table: toml::Table, replicas: u8) -> Result<Expect, ScenarioError> {
     let raw: RawExpect = table.try_into().map_err(|error| ScenarioError::Header(format!("expect: {error}")))?;
+    can_come_out(&raw, replicas)?;
     let mut each = Vec::new();
     for (key, value) in raw.replicas {
         let index =
@@ -366,6 +406,14 @@ b1 = { leo = 1, leader = true }
     }
 
     #[test]
+    fn a_variant_adds_to_the_switches_of_the_file() {
+        let file = format!("{FILE}\n[[variants]]\nname = \"other\"\n[variants.config]\nswitches = {{ elr = true }}\n");
+        let scenario = Scenario::parse(&file).unwrap();
+        let switches = scenario.variants[0].rules.switches;
+        assert!(switches.elr && switches.fence);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_file_is_said() {
         let cases = [
             (("era = ", "eras = "), "did you mean `era`?"),
@@ -379,6 +427,10 @@ b1 = { leo = 1, leader = true }
             (("b1 = {", "b7 = {"), "there is no setting \"expect.b7\""),
             (("acked_lost", "acked_last"), "did you mean \"acked_lost\"?"),
             (("leo = 1", "loe = 1"), "unknown field `loe`"),
+            (("[\"m1\"]", "[\"x\"]"), "expect.acked_lost is x; it can be m0, m1, ..."),
+            (("[expect]", "[expect]\nleader = \"b7 e1\""), "expect.leader is b7 e1; it can be b0 to b1 or none"),
+            (("[expect]", "[expect]\nviolations = [\"BOGUS\"]"), "expect.violations is BOGUS; it can be ACKED-LOST"),
+            (("replicas = 2", "replicas = 300"), "replicas is 300; it can be 1 to 9"),
         ];
         for ((from, to), message) in cases {
             let error = Scenario::parse(&FILE.replacen(from, to, 1)).unwrap_err().to_string();

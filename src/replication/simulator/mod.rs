@@ -13,5 +13,5 @@ mod tests;
 mod times;
 
 pub use faults::Fault;
-pub use run::{Options, Planned, Run, Simulator, simulate};
+pub use run::{Options, Planned, Run, Simulator, simulate, simulate_while};
 pub use times::Times;

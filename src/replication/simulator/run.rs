@@ -141,6 +141,19 @@ pub fn simulate(options: &Options, seed: u64, number: u64) -> Run {
     simulator.finish()
 }
 
+/// The same, for as long as `goes_on`; `None` when it was broken off.
+pub fn simulate_while(options: &Options, seed: u64, number: u64, goes_on: &dyn Fn() -> bool) -> Option<Run> {
+    let mut simulator = Simulator::new(options.clone(), seed, number);
+    let mut steps = 0_u64;
+    while simulator.step() {
+        steps += 1;
+        if steps.is_multiple_of(1024) && !goes_on() {
+            return None;
+        }
+    }
+    Some(simulator.finish())
+}
+
 impl Simulator {
     /// At time 0, everything in order.
     pub fn new(options: Options, seed: u64, number: u64) -> Simulator {

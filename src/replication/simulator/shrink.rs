@@ -32,8 +32,9 @@ pub fn first_violation(rules: &Rules, events: &[Event], word: &str) -> Option<Ve
 /// The smallest run that could be found with a violation of this word: events are left out in halves, then singly, for as long
 /// as it stays; power losses become kills where that is enough. `None` when `events` do not show it.
 ///
-/// Records are numbered anew by leaving their sending out, so what is sent again is left out with it.
-pub fn shrink(rules: &Rules, events: &[Event], word: &str) -> Option<Vec<Event>> {
+/// Records are numbered anew by leaving their sending out, so what is sent again is left out with it. Where `goes_on` says no the
+/// smallest so far is given.
+pub fn shrink(rules: &Rules, events: &[Event], word: &str, goes_on: &dyn Fn() -> bool) -> Option<Vec<Event>> {
     let mut best = first_violation(rules, events, word)?;
     // Otherwise every record before the end that stays would be needed.
     let to_nothing = |event: &Event| match *event {
@@ -48,7 +49,7 @@ pub fn shrink(rules: &Rules, events: &[Event], word: &str) -> Option<Vec<Event>>
         let mut size = best.len().div_ceil(2);
         while size >= 1 {
             let mut at = 0;
-            while at < best.len() {
+            while at < best.len() && goes_on() {
                 let end = (at + size).min(best.len());
                 let tried = without(&best, at, end);
                 match first_violation(rules, &tried, word) {
@@ -63,6 +64,9 @@ pub fn shrink(rules: &Rules, events: &[Event], word: &str) -> Option<Vec<Event>>
         }
     }
     for at in 0..best.len() {
+        if !goes_on() {
+            break;
+        }
         if let Event::PowerLoss { broker, .. } = best[at] {
             let mut tried = best.clone();
             tried[at] = Event::Kill(broker);

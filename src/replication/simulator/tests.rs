@@ -50,7 +50,7 @@ fn what_is_lost_is_shown_in_a_few_steps() {
     let options = Options { acks: Acks::Leader, ..options(Era::Fetch, 1, &Fault::USUAL) };
     let run = (0..50).map(|number| simulate(&options, 7, number)).find(is_lost).unwrap();
     let events: Vec<Event> = run.events.iter().map(|(_, event)| *event).collect();
-    let small = shrink(&options.rules, &events, "ACKED-LOST").unwrap();
+    let small = shrink(&options.rules, &events, "ACKED-LOST", &|| true).unwrap();
     assert!(small.len() <= 6, "{small:?}");
     assert_eq!(first_violation(&options.rules, &small, "ACKED-LOST"), Some(small));
 }

@@ -2,29 +2,11 @@
 
 use std::fmt;
 
+use crate::replication::event::Acks;
+use crate::replication::rules::Strategy;
+
 /// Most replicas a partition can have here, as in the other simulators.
 pub const REPLICAS_MAX: u8 = 9;
-
-/// What a producer waits for (`acks`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Acks {
-    /// Nothing. What was sent counts as acknowledged: nobody will send it again.
-    Zero,
-    /// The leader's log.
-    One,
-    /// All replicas in sync; under [`Strategy::Majority`] a majority.
-    All,
-}
-
-impl fmt::Display for Acks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Acks::Zero => "0",
-            Acks::One => "1",
-            Acks::All => "all",
-        })
-    }
-}
 
 /// When a log is written to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,25 +26,6 @@ impl fmt::Display for Flush {
     }
 }
 
-/// Which replicas must have a record before it counts, and which of them may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Strategy {
-    /// All of the in-sync replicas, a set that shrinks and grows (Kafka).
-    AllIsr,
-    /// More than half of all replicas, a set that stays (Raft and its kin). `min.insync.replicas`, unclean elections and
-    /// the ELR mean nothing to it.
-    Majority,
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Strategy::AllIsr => "all-isr",
-            Strategy::Majority => "majority",
-        })
-    }
-}
-
 /// One combination of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Configuration {
@@ -70,7 +33,7 @@ pub struct Configuration {
     pub replication_factor: u8,
     /// `min.insync.replicas`; more than there are replicas counts as all of them.
     pub min_insync_replicas: u8,
-    /// `acks` of all producers.
+    /// `acks` of all producers. With 0 what was sent counts as acknowledged: nobody will send it again.
     pub acks: Acks,
     /// `unclean.leader.election.enable`.
     pub is_unclean_allowed: bool,
@@ -78,7 +41,7 @@ pub struct Configuration {
     pub flush: Flush,
     /// Whether the cluster keeps eligible leader replicas (KIP-966, on in new clusters from 4.1).
     pub has_elr: bool,
-    /// Kafka's way, or the other one.
+    /// Kafka's way, or the other one, to which `min.insync.replicas`, unclean elections and the ELR mean nothing.
     pub strategy: Strategy,
 }
 

@@ -1,8 +1,9 @@
 //! Many configurations side by side.
 
-use super::configuration::{Acks, Configuration, Flush, Strategy};
+use super::configuration::{Configuration, Flush};
 use super::outcome::Outcome;
 use super::rates::{Rates, StatsError};
+use super::{Acks, Strategy};
 use super::{Effort, simulate};
 
 /// Values of every setting, all combinations of which are compared.
@@ -30,7 +31,7 @@ impl Default for Grid {
         Grid {
             replication_factors: vec![3],
             min_insync_replicas: vec![1, 2],
-            acks: vec![Acks::Zero, Acks::One, Acks::All],
+            acks: vec![Acks::None, Acks::Leader, Acks::All],
             is_unclean_allowed: vec![false, true],
             flush: vec![Flush::Never, Flush::EveryRecord],
             has_elr: vec![false, true],

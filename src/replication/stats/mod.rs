@@ -42,7 +42,10 @@ mod tally;
 mod tests;
 pub mod waits;
 
-pub use configuration::{Acks, Configuration, Flush, REPLICAS_MAX, Strategy};
+pub use configuration::{Configuration, Flush, REPLICAS_MAX};
+
+pub use super::event::Acks;
+pub use super::rules::Strategy;
 pub use fault::Fault;
 pub use grid::Grid;
 pub use loss::{Cause, Wait};

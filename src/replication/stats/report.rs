@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::configuration::Strategy;
+use super::Strategy;
 use super::outcome::{Outcome, ROUGH_BELOW};
 use super::rates::{Rates, YEAR_S};
 

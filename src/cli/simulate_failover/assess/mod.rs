@@ -17,6 +17,7 @@ use crate::cli::{Outcome, man, size};
 use crate::replication::assess::Assessment;
 use crate::replication::rules::Era;
 use crate::storage::assess::{self, Found, Knowledge, WalkOptions};
+use crate::storage::leader_epochs;
 
 /// How closely to look at batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -140,6 +141,11 @@ fn problems(assessed: &Assessed<'_>, ui: &mut Ui) -> Outcome {
             let text = format!("{}; leader epochs are taken from the batches, and a broker does not start", error.kind);
             ui.warning(Problem::new("malformed", text).path(&error.path));
         }
+        let epochs = replica.partition.dir().join(leader_epochs::FILE_NAME);
+        if walked.batches > 0 && !epochs.exists() {
+            let text = "missing: its broker knows of no leader epochs in this log, and does not find out where another one parts from it";
+            ui.warning(Problem::new("missing", text).path(epochs));
+        }
         if let Some(damage) = walked.damage.as_ref().filter(|damage| damage.is_unreadable) {
             let problem = Problem::new("io", damage.reason.clone()).path(&damage.path);
             ui.error(problem.hint("what stands behind it is not known; it counts as lost"));
@@ -153,6 +159,23 @@ fn problems(assessed: &Assessed<'_>, ui: &mut Ui) -> Outcome {
         );
         let hint =
             "name the log directories of the other brokers and of the controllers that hold __cluster_metadata-0";
+        ui.warning(Problem::new("unchecked", text).hint(hint));
+    }
+    let missing = assessed.found.situation.not_looked_at();
+    if !missing.is_empty() {
+        let named =
+            |(broker, may_lead): &(i32, bool)| format!("{broker}{}", if *may_lead { " (ISR or ELR)" } else { "" });
+        let named: Vec<String> = missing.iter().map(named).collect();
+        let text = format!(
+            "{}: the replicas of these brokers were not looked at, and what they have is not known: {}",
+            assessed.target.partition,
+            named.join(", ")
+        );
+        let hint = if missing.iter().any(|(_, may_lead)| *may_lead) {
+            "name their directories too before you choose: one that may be elected cleanly may have more"
+        } else {
+            "name their directories too, if they are still there"
+        };
         ui.warning(Problem::new("unchecked", text).hint(hint));
     }
     if assessed.found.situation.comparison.is_coarse {

@@ -107,7 +107,8 @@ fn candidate(assessed: &Assessed<'_>, candidate: &Candidate) -> JsonRow {
         .field("path", assessed.names.dir(candidate.replica))
         .field("keeps_offsets", candidate.keeps())
         .field("loses_committed", candidate.loses_committed())
-        .field("loses_open", candidate.loses_open())
+        .field("loses_perhaps_committed", candidate.loses_perhaps_committed())
+        .field("loses_unreplicated", candidate.loses_unreplicated())
         .field("kept", kept.collect::<Vec<_>>())
         .field("lost", candidate.lost.iter().map(|it| lost(assessed, it)).collect::<Vec<_>>())
         .field("below_log_start", candidate.below_start.as_ref().map(|range| with_offsets(json!({}), range)))
@@ -166,7 +167,8 @@ fn best(assessed: &Assessed<'_>, out: &mut Vec<u8>) {
     let reason = match choice.reason {
         Reason::Only => "only",
         Reason::Committed => "committed",
-        Reason::Open => "open",
+        Reason::PerhapsCommitted => "perhaps_committed",
+        Reason::Unreplicated => "unreplicated",
         Reason::Reach => "reach",
         Reason::Electable => "electable",
         Reason::Order => "order",
@@ -175,13 +177,21 @@ fn best(assessed: &Assessed<'_>, out: &mut Vec<u8>) {
         .field("broker", assessed.names.json(choice.best()))
         .field("path", assessed.names.dir(choice.best()))
         .field("loses_committed", best.loses_committed())
-        .field("loses_open", best.loses_open())
+        .field("loses_perhaps_committed", best.loses_perhaps_committed())
+        .field("loses_unreplicated", best.loses_unreplicated())
         .field("surely_loses", assessed.assessment.surely_loses())
         .field("reason", reason)
         .field("unclean", choice.is_unclean)
         .field("isr", view.map(|view| view.isr.clone()))
         .field("elr", view.map(|view| view.elr.clone()))
         .field("min_insync_replicas", view.and_then(|view| view.min_insync_replicas))
+        .field("not_looked_at", {
+            let missing = assessed.found.situation.not_looked_at();
+            missing
+                .into_iter()
+                .map(|(broker, may_lead)| json!({ "broker": broker, "electable": may_lead }))
+                .collect::<Vec<_>>()
+        })
         .field("era", assessed.found.situation.era.name())
         .field("order", named(assessed, choice.order()))
         .field("why", words::best(assessed))

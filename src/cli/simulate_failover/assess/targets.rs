@@ -12,7 +12,7 @@ use crate::cli::ui::{Problem, Ui};
 use crate::storage::assess::ReplicaDir;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
-use crate::storage::names::DirKind;
+use crate::storage::names::{DirKind, PartitionDirName};
 use crate::types::TopicPartition;
 
 /// Partitions that are named when none is chosen.
@@ -55,7 +55,15 @@ impl Targets {
                 Err(error) => problems.push(Problem::of(&error)),
             }
         }
-        let outcome = dirs::show_all(problems, ui);
+        let mut outcome = dirs::show_all(problems, ui);
+        partition_dirs.retain(|path| match unfit(path) {
+            None => true,
+            Some(problem) => {
+                outcome |= dirs::show_all([problem], ui);
+                false
+            }
+        });
+        let named_log_dirs = log_dirs.len();
         let mut targets = Targets { all: Vec::new(), log_dirs, outcome };
         let mut found = Found::new();
         for path in &partition_dirs {
@@ -68,7 +76,8 @@ impl Targets {
             }
         }
         let by_name: BTreeSet<TopicPartition> = found.keys().cloned().collect();
-        for dir in &targets.log_dirs {
+        // Log directories that were named hold replicas too; those around a partition directory tell only of it.
+        for dir in targets.log_dirs.iter().take(named_log_dirs) {
             for (name, path) in dir.partitions().filter(|(name, _)| name.kind == DirKind::Live) {
                 let dirs = found.entry(name.topic_partition.clone()).or_default();
                 let is_known = dirs.iter().any(|known| is_same(known, path));
@@ -113,6 +122,22 @@ impl Targets {
             self.all.push(Target { partition, replicas });
         }
     }
+}
+
+/// Why a directory that holds a log is no replica, if it is not.
+fn unfit(path: &Path) -> Option<Problem> {
+    let name = path.canonicalize().ok().and_then(|path| path.file_name().map(ToOwned::to_owned))?;
+    let text = match PartitionDirName::parse(&name).map(|name| name.kind) {
+        Ok(DirKind::Live | DirKind::Future) => return None,
+        Ok(DirKind::Delete) => "a broker removes it when it starts: it is no replica any more",
+        Ok(DirKind::Stray) => "a broker took it for no replica of the cluster, and put it aside",
+        Err(_) => "its name is not TOPIC-PARTITION, so whose replica it is cannot be told",
+    };
+    Some(
+        Problem::new("wrong_kind", text)
+            .path(path)
+            .hint("copy or rename it to TOPIC-PARTITION if it is to count as a replica"),
+    )
 }
 
 enum Kind {

@@ -57,7 +57,9 @@ pub fn write(assessed: &Assessed<'_>, with_header: bool, ui: &mut Ui) {
         line(out, &text);
     }
     let Some(best) = words::best(assessed) else { return };
-    line(out, &format!("best: {best}"));
+    let missing = assessed.found.situation.not_looked_at();
+    let among = if missing.is_empty() { "" } else { " of those looked at" };
+    line(out, &format!("best{among}: {best}"));
     let choice = assessed.assessment.choice.as_ref();
     if let (Some(view), Some(choice)) = (&assessed.found.situation.newest, choice)
         && let Some(unclean) = choice.is_unclean

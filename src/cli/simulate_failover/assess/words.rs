@@ -116,13 +116,20 @@ pub const fn fate(fate: Fate) -> &'static str {
 
 /// What a leader would lose, in one clause.
 fn loss(candidate: &Candidate) -> String {
-    let (sure, open) = (candidate.loses_committed(), candidate.loses_open());
-    let open_words = format!("{} acknowledged if sent with acks=1", count(open));
-    match (sure, open) {
-        (0, 0) => "it loses nothing that another replica has".to_owned(),
-        (0, _) => format!("it loses nothing that is known to be committed, but {open_words}"),
-        (_, 0) => format!("it loses {}", committed(sure)),
-        _ => format!("it loses {}, and {open_words}", committed(sure)),
+    let (sure, perhaps) = (candidate.loses_committed(), candidate.loses_perhaps_committed());
+    let unreplicated = candidate.loses_unreplicated();
+    let open: Vec<String> =
+        [(perhaps, "that may have been committed"), (unreplicated, "acknowledged if sent with acks=1")]
+            .into_iter()
+            .filter(|(offsets, _)| *offsets > 0)
+            .map(|(offsets, words)| format!("{} {words}", count(offsets)))
+            .collect();
+    let open = open.join(", and ");
+    match (sure, open.is_empty()) {
+        (0, true) => "it loses nothing that another replica has".to_owned(),
+        (0, false) => format!("it loses nothing that is known to be committed, but {open}"),
+        (_, true) => format!("it loses {}", committed(sure)),
+        (_, false) => format!("it loses {}, and {open}", committed(sure)),
     }
 }
 
@@ -138,16 +145,22 @@ pub fn best(assessed: &Assessed<'_>) -> Option<String> {
         Reason::Committed => {
             format!("{next_name} would lose {}", committed(next.map_or(0, Candidate::loses_committed)))
         }
-        Reason::Open => {
-            let open = count(next.map_or(0, Candidate::loses_open));
-            format!("{next_name} would lose {open} acknowledged if sent with acks=1")
+        Reason::PerhapsCommitted => {
+            let perhaps = count(next.map_or(0, Candidate::loses_perhaps_committed));
+            format!("{next_name} would lose {perhaps} that may have been committed")
+        }
+        Reason::Unreplicated => {
+            let unreplicated = count(next.map_or(0, Candidate::loses_unreplicated));
+            format!("{next_name} would lose {unreplicated} acknowledged if sent with acks=1")
         }
         Reason::Reach => {
             let loaded = found.situation.replicas.get(choice.best())?.loaded();
             let reach = format!("{}, log end {}", epoch(loaded.epochs.last()), loaded.end);
             format!("the same goes for {next_name}, but this log reaches further ({reach})")
         }
-        Reason::Electable => format!("the same goes for {next_name}, but this one can be elected cleanly"),
+        Reason::Electable => {
+            format!("{next_name} loses no less of what can have been committed, and cannot be elected cleanly")
+        }
         Reason::Order if found.situation.newest.is_some() => {
             format!("the same goes for {next_name}, which the assignment names later")
         }

@@ -9,11 +9,12 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-use super::configuration::{Acks, Configuration, Flush, Strategy};
+use super::configuration::{Configuration, Flush};
 use super::fault::Fault;
 use super::loss::{Cause, Wait};
 use super::rates::Rates;
 use super::tail::Tail;
+use super::{Acks, Strategy};
 use brokers::Brokers;
 
 /// What does not change from cycle to cycle.
@@ -40,7 +41,7 @@ impl Model {
         let has_power_losses = (rates.power_share > 0.0 && rates.mtbf_s.is_finite())
             || rates.zone_mtbf_s.is_finite()
             || rates.site_mtbf_s.is_finite();
-        let sent = if configuration.acks == Acks::Zero { rates.records_per_s * rates.send_delay_s } else { 0.0 };
+        let sent = if configuration.acks == Acks::None { rates.records_per_s * rates.send_delay_s } else { 0.0 };
         let delay_s = if configuration.acks == Acks::All { 0.0 } else { rates.replication_delay_s };
         Model {
             rates: *rates,

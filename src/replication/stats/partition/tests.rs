@@ -1,7 +1,8 @@
 //! The rules, by stories of the catalogue and by chance.
 
-use super::super::configuration::{Acks, Configuration, Flush, Strategy};
+use super::super::configuration::{Configuration, Flush};
 use super::super::rates::Rates;
+use super::super::{Acks, Strategy};
 use super::{Brokers, Cause, Due, Fault, Loss, Model, Partition, Stage, Wait};
 use crate::replication::random::Random;
 
@@ -116,7 +117,7 @@ fn a_slow_follower_is_waited_for_until_the_lag_limit() {
     let found = story(three(2, true), &slow).waits;
     assert_eq!(found, [(0.0, Some(Wait::SlowFollower)), (30.0, None)]);
     for other in [
-        Configuration { acks: Acks::One, ..three(2, true) },
+        Configuration { acks: Acks::Leader, ..three(2, true) },
         Configuration { strategy: Strategy::Majority, ..three(2, true) },
     ] {
         assert_eq!(story(other, &slow).waits, [(0.0, None)], "{other}");
@@ -131,8 +132,8 @@ fn a_slow_follower_is_waited_for_until_the_lag_limit() {
 fn acks_one_is_lost_with_its_leader() {
     for (acks, expected) in [
         (Acks::All, vec![]),
-        (Acks::One, vec![(9.2, 10.0, Cause::NotReplicated)]),
-        (Acks::Zero, vec![(9.2, 15.0, Cause::NotReplicated)]),
+        (Acks::Leader, vec![(9.2, 10.0, Cause::NotReplicated)]),
+        (Acks::None, vec![(9.2, 15.0, Cause::NotReplicated)]),
     ] {
         for strategy in [Strategy::AllIsr, Strategy::Majority] {
             let configuration = Configuration { acks, strategy, ..three(2, true) };
@@ -146,7 +147,7 @@ fn acks_one_is_lost_with_its_leader() {
 #[test]
 fn acks_one_is_lost_to_a_slow_follower() {
     let faults = [(0.0, Fault::SlowFollower, 0, 100.0), (20.0, Fault::Crash, 0, 600.0)];
-    for (acks, expected) in [(Acks::One, vec![(29.2, 20_000.0, Cause::SlowFollower)]), (Acks::All, vec![])] {
+    for (acks, expected) in [(Acks::Leader, vec![(29.2, 20_000.0, Cause::SlowFollower)]), (Acks::All, vec![])] {
         let story = story(Configuration { acks, ..three(2, true) }, &faults);
         assert_eq!(lost(&story), expected, "acks {acks}");
     }

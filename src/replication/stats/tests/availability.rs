@@ -92,7 +92,7 @@ fn waits_of_real_clusters_add_up() {
 /// Producers that do not wait for followers are not stopped by them.
 #[test]
 fn acks_one_waits_for_leaders_only() {
-    let configuration = Configuration { acks: Acks::One, ..Configuration::default() };
+    let configuration = Configuration { acks: Acks::Leader, ..Configuration::default() };
     let found = run(&configuration, &Rates::default(), 1_000.0, 4);
     assert!((found.no_writes.value - found.no_reads.value).abs() < 1e-15, "{found:?}");
 }

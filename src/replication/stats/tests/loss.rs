@@ -29,7 +29,7 @@ fn assert_near(name: &str, found: &Outcome, expected: f64) {
 fn acks_one_loses_with_every_leader() {
     for (records_per_s, name) in [(1_000.0, "many"), (20.0, "few")] {
         let rates = Rates { records_per_s, slow_mtbf_s: f64::INFINITY, ..Rates::default() };
-        for (acks, delay_s) in [(Acks::One, 0.01), (Acks::Zero, 0.015)] {
+        for (acks, delay_s) in [(Acks::Leader, 0.01), (Acks::None, 0.015)] {
             let configuration = Configuration { acks, ..Configuration::default() };
             let found = run(&configuration, &rates, 10_000.0, 1);
             let is_any = 1.0 - libm::exp(-records_per_s * delay_s);
@@ -51,7 +51,7 @@ fn one_replica_loses_whatever_its_machine_does() {
     let one = |flush, acks| Configuration { replication_factor: 1, flush, acks, ..Configuration::default() };
     let up = 1.0 - rates.down_fraction() - 600.0 / rates.disk_mtbf_s;
     for (flush, expected) in [(Flush::Never, powers + disks), (Flush::EveryRecord, disks)] {
-        for acks in [Acks::One, Acks::All] {
+        for acks in [Acks::Leader, Acks::All] {
             let found = run(&one(flush, acks), &rates, 10_000.0, 2);
             assert_near("one replica", &found, expected * up);
         }
