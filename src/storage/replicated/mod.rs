@@ -2,7 +2,7 @@
 //!
 //! Who leads, where a follower's log goes on differently and is cut, what it copies, whether enough are in sync, and how far
 //! the high watermark is, is decided by the state machine ([`machine::apply`]), as it decides it for `simulate-failover`.
-//! Here its decisions are carried out, on logs of any length ([`cells`]).
+//! Here its decisions are carried out, on logs of any length (`cells`).
 //!
 //! Who may lead is known from the cluster's metadata: the ISR, and where it is empty the ELR. Without metadata all that are at
 //! hand may. Followers that have been made level join the ISR, as a controller would let them; it hears of them from their
