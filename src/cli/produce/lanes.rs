@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::replicas;
 use super::report::{LaneTally, Tally};
 use super::sealer::{Sealed, Sealer};
-use super::target::Target;
+use super::target::{self, Target};
 use super::{Acks, Fsync, MinInsync, ProduceArgs, Timestamp};
 use crate::batch::builder::{BatchBuilder, BatchSpec, BuildError, RatioEstimator, Timestamps};
 use crate::batch::compression::Decompressor;
@@ -171,7 +171,7 @@ impl<'a> Lanes<'a> {
     pub fn take(&mut self, record: &InputRecord<'_>, ui: &mut Ui) -> anyhow::Result<Taken> {
         let topic = match (&self.args.topic, self.topics.is_empty()) {
             (Some(_), false) => 0,
-            _ => match self.topic_of(record)? {
+            _ => match self.topic_of(record, ui)? {
                 Some(topic) => topic,
                 None => return Ok(Taken::No),
             },
@@ -198,7 +198,7 @@ impl<'a> Lanes<'a> {
         let lane = usize::try_from(partition).ok().and_then(|at| *topic_state.lanes.get(at)?);
         let lane = match lane {
             Some(lane) => lane,
-            None => self.open_lane(topic, partition, ui)?,
+            None => self.open_lane(topic, partition, ui).map_err(|error| self.after_others(error))?,
         };
         let timestamps = match (record.timestamp_type, self.args.timestamp) {
             (Some(TimestampType::LogAppend), None) => Timestamps::LogAppend(timestamp_ms),
@@ -227,6 +227,15 @@ impl<'a> Lanes<'a> {
         &self.reason
     }
 
+    /// "Refused" says that nothing was changed: not so once others have taken records, which are stored then.
+    fn after_others(&self, error: anyhow::Error) -> anyhow::Error {
+        let problem = Problem::of(&error);
+        if self.lanes.is_empty() || self.args.dry_run || problem.ends_with() != Outcome::Refused {
+            return error;
+        }
+        problem.outcome(Outcome::Findings).into()
+    }
+
     #[cold]
     fn refuse(&mut self, reason: impl Into<String>) -> Taken {
         self.reason = reason.into();
@@ -240,7 +249,7 @@ impl<'a> Lanes<'a> {
         self.refuse(reason)
     }
 
-    fn topic_of(&mut self, record: &InputRecord<'_>) -> anyhow::Result<Option<usize>> {
+    fn topic_of(&mut self, record: &InputRecord<'_>, ui: &mut Ui) -> anyhow::Result<Option<usize>> {
         let Some(name) = self.args.topic.as_deref().or(record.topic) else {
             self.refuse("names no topic, and there is no -t");
             return Ok(None);
@@ -248,11 +257,17 @@ impl<'a> Lanes<'a> {
         if let Some(at) = self.topics.iter().position(|topic| topic.name == name) {
             return Ok(Some(at));
         }
-        self.open_topic(name).map(Some)
+        self.open_topic(name, ui).map(Some).map_err(|error| self.after_others(error))
     }
 
-    fn open_topic(&mut self, name: &str) -> anyhow::Result<usize> {
-        let topic = self.target.topic(name, self.args)?;
+    fn open_topic(&mut self, name: &str, ui: &mut Ui) -> anyhow::Result<usize> {
+        let topic = self.target.topic(name, self.args)?.clone();
+        if self.target.broker_count() > 1 {
+            // All of them before anything is written: what is refused for one partition leaves the others as they were.
+            for partition in topic.partitions() {
+                self.foresee(&TopicPartition::new(name, partition), &topic, ui)?;
+            }
+        }
         let (count, number) = (topic.count, self.topics.len() as u64);
         let strategy = self.args.partitioner.unwrap_or_default();
         self.topics.push(Topic {
@@ -287,20 +302,13 @@ impl<'a> Lanes<'a> {
             dry_next: Offset::ZERO,
             tally: LaneTally::new(tp.clone()),
         };
-        if self.args.dry_run {
-            let is_missing = |dir: usize| known.missing.iter().any(|plan| plan.missing.get(&partition) == Some(&dir));
-            let mut logs = Vec::with_capacity(dirs.len());
-            for dir in dirs {
-                logs.push(self.look_at(&tp, *dir, is_missing(*dir), ui)?);
-            }
-            if logs.len() > 1 {
-                let set =
-                    replicas::plan(&tp, dirs, logs.clone(), self.args, self.min_insync_replicas, &mut self.target)?;
-                replicas::tell(&tp, &set, true, ui);
-                (lane.dir, lane.dry_next) = (set.dir(set.leader()), set.log_end());
-            } else if let Some(log) = logs.first() {
-                lane.dry_next = log.log_end;
-            }
+        let is_replicated = self.target.broker_count() > 1;
+        if self.args.dry_run && is_replicated {
+            let set = self.foresee(&tp, &known, ui)?;
+            replicas::tell(&tp, &set, true, ui);
+            (lane.dir, lane.dry_next) = (set.dir(set.leader()), set.log_end());
+        } else if self.args.dry_run {
+            lane.dry_next = self.look_at(&tp, dir, is_missing(&known, partition, dir), ui)?.log_end;
         } else {
             for dir in dirs {
                 self.open_session(*dir, ui)?;
@@ -312,13 +320,15 @@ impl<'a> Lanes<'a> {
             for dir in dirs {
                 logs.push(self.open_log(&tp, *dir, ui)?);
             }
-            if logs.len() > 1 {
+            if is_replicated {
                 let set = replicas::plan(&tp, dirs, logs, self.args, self.min_insync_replicas, &mut self.target)?;
-                replicas::check(&tp, &set, self.args)?;
+                replicas::check(&tp, &set, self.args, &self.target)?;
+                set.keep_high_watermarks(&mut self.sessions);
                 for step in set.steps() {
                     let done = set.carry_out(step, &mut self.sessions, self.now_ms);
                     done.map_err(|error| session_problem(&error))?;
                 }
+                set.tell_high_watermarks(&mut self.sessions, false);
                 replicas::tell(&tp, &set, false, ui);
                 lane.dir = set.dir(set.leader());
                 lane.replicas = Some(Box::new(set));
@@ -328,6 +338,15 @@ impl<'a> Lanes<'a> {
                 let known = log.producers().producer(producer.id).map(|state| state.to_entry());
                 let there = known.and_then(|state| already_there(&producer, state.producer_epoch, state.last_sequence));
                 lane.skip = there.unwrap_or_default();
+                if lane.skip > 0 {
+                    // What the run before stored counts as stored by this one, which must not end before it is on disk.
+                    let dirs = if is_replicated { dirs } else { std::slice::from_ref(&lane.dir) };
+                    for dir in dirs {
+                        if let Some(session) = self.sessions[*dir].as_mut() {
+                            session.vouch_for(&tp, self.now_ms).map_err(|error| session_problem(&error))?;
+                        }
+                    }
+                }
             }
         }
         self.lanes.push(lane);
@@ -338,6 +357,22 @@ impl<'a> Lanes<'a> {
         }
         lanes[at] = Some(number);
         Ok(number)
+    }
+
+    /// What writing to all replicas of a partition comes to. Reads only.
+    fn foresee(&mut self, tp: &TopicPartition, known: &target::Topic, ui: &mut Ui) -> anyhow::Result<ReplicaSet> {
+        let dirs = known.dirs_of(tp.partition);
+        let mut logs = Vec::with_capacity(dirs.len());
+        for dir in dirs {
+            logs.push(self.look_at(tp, *dir, is_missing(known, tp.partition, *dir), ui)?);
+        }
+        let is_new = logs.iter().all(|log| log.log_end == Offset::ZERO);
+        let set = replicas::plan(tp, dirs, logs, self.args, self.min_insync_replicas, &mut self.target)?;
+        replicas::check(tp, &set, self.args, &self.target)?;
+        if !is_new {
+            replicas::check_ends(tp, &set, &self.target)?;
+        }
+        Ok(set)
     }
 
     /// Opens a partition in the session of a log directory.
@@ -398,7 +433,10 @@ impl<'a> Lanes<'a> {
             config: self.config,
         };
         let plan = recovery::plan(&path, &options).map_err(|error| session_problem(&SessionError::Load(error)))?;
-        for loss in &plan.losses {
+        if !plan.losses.is_empty() && !self.args.dry_run && !self.args.allow_truncate {
+            return Err(session_problem(&SessionError::WouldLose { dir: path, losses: plan.losses }).into());
+        }
+        for loss in plan.losses.iter().filter(|_| self.args.dry_run) {
             ui.warning(Problem::new("would_lose", loss.to_string()));
         }
         Ok(LogView { log_start: plan.log_start, log_end: plan.log_end, epochs: plan.epochs })
@@ -584,6 +622,26 @@ impl<'a> Lanes<'a> {
         Ok(())
     }
 
+    /// Before the sessions end: what all replicas have is on all disks before a high watermark says so.
+    fn settle_replicas(&mut self, outcome: Outcome, ui: &mut Ui) {
+        if self.lanes.iter().all(|lane| lane.replicas.is_none()) {
+            return;
+        }
+        let mut has_failed = outcome == Outcome::Failed;
+        for session in self.sessions.iter_mut().flatten() {
+            let done = if self.args.fsync == Fsync::Never { session.write_out() } else { session.flush() };
+            // It is told once more, with its reason, when the session is closed.
+            has_failed |= done.is_err();
+        }
+        for set in self.lanes.iter().filter_map(|lane| lane.replicas.as_ref()) {
+            set.tell_high_watermarks(&mut self.sessions, has_failed);
+        }
+        if has_failed {
+            let text = "a replica failed: records may be in the leader's log and not in all others; high watermarks are as before";
+            ui.warning(Problem::new("not_replicated", text).hint("the next run makes the replicas level first"));
+        }
+    }
+
     fn flush(&mut self) -> anyhow::Result<()> {
         for session in self.sessions.iter_mut().flatten() {
             session.flush().map_err(|error| storage_problem(&error))?;
@@ -650,6 +708,7 @@ impl<'a> Lanes<'a> {
             ui.error(problem);
         }
         let now_ms = clock_ms();
+        self.settle_replicas(outcome, ui);
         for session in std::mem::take(&mut self.sessions).into_iter().flatten() {
             match session.close(now_ms) {
                 Ok(events) => events.iter().for_each(|event| tell(event, ui)),
@@ -670,6 +729,11 @@ impl<'a> Lanes<'a> {
         };
         Ok((outcome, tally))
     }
+}
+
+/// Whether a partition is still to be made in a log directory.
+fn is_missing(topic: &target::Topic, partition: i32, dir: usize) -> bool {
+    topic.missing.iter().any(|plan| plan.missing.get(&partition) == Some(&dir))
 }
 
 fn dry_append(lane: &mut Lane, batch: BatchView<'_>, keep_offsets: bool) -> Appended {

@@ -170,7 +170,8 @@ pub struct ProduceArgs {
     ///
     /// About replicas, not disks: see --fsync. With one directory 1 and all are the same; with 0 no offsets are
     /// reported. With -d of several brokers of a cluster the replicas of a partition are written to together, led by
-    /// the one in sync that reaches furthest: all needs every replica that may lead (ISR, ELR) at hand, and --min-insync-replicas.
+    /// the one that reaches furthest of those that may lead (ISR, ELR). All of these have to be at hand; with all, as
+    /// many as --min-insync-replicas asks for have to be in sync too.
     #[arg(long, value_name = "N", default_value = "all", hide_short_help = true, help_heading = "Durability")]
     pub acks: Acks,
     /// min.insync.replicas of the topic [default: the cluster metadata's, else -F's, else 1]

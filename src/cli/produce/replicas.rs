@@ -7,6 +7,7 @@ use crate::cli::consume::select::storage_problem;
 use crate::cli::ui::{Problem, Ui};
 use crate::replication::event;
 use crate::storage::checkpoint;
+use crate::storage::log_dir::open_partition_dir;
 use crate::storage::partition::present;
 use crate::storage::partition_metadata;
 use crate::storage::replicated::{Deed, LogView, Member, Registered, ReplicaSet, Unreplicable};
@@ -80,27 +81,36 @@ fn same_topic_id(partition: &TopicPartition, dirs: &[usize], target: &Target) ->
 }
 
 /// Refuses what would remove records from a follower, unless that is allowed.
-pub fn check(partition: &TopicPartition, set: &ReplicaSet, args: &ProduceArgs) -> anyhow::Result<()> {
+pub fn check(partition: &TopicPartition, set: &ReplicaSet, args: &ProduceArgs, target: &Target) -> anyhow::Result<()> {
     for step in set.steps() {
         if let Deed::Cut { from, to, why: Some(_) } = step.deed
             && !args.allow_truncate
         {
             let name = set.name(step.member);
             let text = format!(
-                "{partition}: the log of {name} goes on differently from offset {to}: it would be cut there, from {from}"
+                "{partition}: from offset {to} on the log of {name} is not that of {}: it would be cut there, it goes to {from}",
+                set.name(set.leader())
             );
             return Err(Problem::new("would_lose", text)
                 .outcome(Outcome::Refused)
                 .hint(format!(
-                    "see what it is with: logdir consume -d DIR-OF-{} -t {} -p {} -o {to}: ; then cut it with --allow-truncate",
-                    name.to_uppercase().replace(' ', "-"),
-                    partition.topic,
-                    partition.partition
+                    "see what it is with: logdir consume {} -o {to}: ; then cut it with --allow-truncate",
+                    target.dirs[set.dir(step.member)].join(partition.to_string()).display()
                 ))
                 .into());
         }
     }
     Ok(())
+}
+
+/// Refuses logs that hold other records of the same leader epoch.
+pub fn check_ends(partition: &TopicPartition, set: &ReplicaSet, target: &Target) -> anyhow::Result<()> {
+    let open = |member: usize| {
+        let path = target.dirs[set.dir(member)].join(partition.to_string());
+        open_partition_dir(&path).map(|(opened, _)| opened)
+    };
+    let checked = set.check_ends(open).map_err(|error| storage_problem(&error))?;
+    Ok(checked.map_err(|error| problem(partition, &error))?)
 }
 
 /// Says who leads and follows, and what was done to make them level.
@@ -110,14 +120,14 @@ pub fn tell(partition: &TopicPartition, set: &ReplicaSet, is_dry: bool, ui: &mut
         (0..set.members().len()).filter(|member| *member != set.leader()).map(|member| set.name(member)).collect();
     let (in_sync, min) = set.in_sync();
     ui.detail(&format!(
-        "{partition}: {leader} leads from offset {}, {} follow; {in_sync} in sync, min.insync.replicas {min}",
+        "{partition}: {leader} leads from offset {}, {}; {in_sync} in sync, min.insync.replicas {min}",
         set.log_end(),
-        followers.join(" and ")
+        match followers.len() {
+            0 => "nobody follows".to_owned(),
+            1 => format!("{} follows", followers.join("")),
+            _ => format!("{} follow", followers.join(" and ")),
+        }
     ));
-    for broker in set.missing() {
-        let text = format!("{partition}: broker {broker} may lead, and its replica is in none of the log directories");
-        ui.warning(Problem::new("not_replicated", text).hint("what is written is lost if it leads next"));
-    }
     for step in set.steps() {
         let name = set.name(step.member);
         let would = if is_dry { "would " } else { "" };
@@ -147,7 +157,7 @@ fn problem(partition: &TopicPartition, error: &Unreplicable) -> Problem {
             "name those of one of them: whoever else writes loses it as soon as one of them leads"
         }
         Unreplicable::LeaderMissing(_) => {
-            "name its log directories with -d too; or take --acks 1, and what it lacks is lost if it leads next"
+            "name its log directories with -d too: it may hold other records of the same leader epoch, which nobody would find out"
         }
         Unreplicable::NotEnoughReplicas { .. } => {
             "name the log directories of more brokers, lower --min-insync-replicas, or take --acks 1"
@@ -155,9 +165,19 @@ fn problem(partition: &TopicPartition, error: &Unreplicable) -> Problem {
         Unreplicable::BeforeStart { .. } => {
             "leave its log directories out; its broker fetches the partition anew when it starts"
         }
-        Unreplicable::UnknownEpoch { .. } => {
+        Unreplicable::UnknownEpoch { .. }
+        | Unreplicable::Nameless(_)
+        | Unreplicable::SameEpoch { .. }
+        | Unreplicable::NothingInCommon { .. } => {
             "compare them with: logdir simulate-failover assess; leave out the directories of the one that is not to be kept"
         }
+    };
+    let hint = match error {
+        Unreplicable::Nameless(_) => "name its broker in meta.properties, or leave it out",
+        Unreplicable::SameEpoch { .. } | Unreplicable::NothingInCommon { .. } => {
+            "see what each has with: logdir simulate-failover assess; leave out the directories of the one that is not to be kept"
+        }
+        _ => hint,
     };
     let code = match error {
         Unreplicable::NotEnoughReplicas { .. } => "not_enough_replicas",

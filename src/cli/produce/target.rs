@@ -20,7 +20,8 @@ use crate::storage::lock;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
 use crate::storage::node::{Node, NodeError};
-use crate::storage::{meta_properties, metadata_log};
+use crate::storage::partition::present;
+use crate::storage::{meta_properties, metadata_log, partition_metadata};
 use crate::types::{TopicPartition, Uuid};
 
 /// The log directories and what of the topics is in them.
@@ -48,6 +49,11 @@ pub struct Topic {
 }
 
 impl Topic {
+    /// Its partitions that are in one of the log directories, or will be.
+    pub fn partitions(&self) -> impl Iterator<Item = i32> + '_ {
+        self.dirs.keys().copied()
+    }
+
     /// The log directories of a partition, none when there is no such partition.
     pub fn dirs_of(&self, partition: i32) -> &[usize] {
         self.dirs.get(&partition).map_or(&[], Vec::as_slice)
@@ -113,6 +119,15 @@ impl Target {
                     target.brokers[**other].0 == target.brokers[number].0 || clusters[**other] != clusters[number]
                 };
                 if let Some(first) = held.iter().find(is_same) {
+                    if clusters[*first] != clusters[number] {
+                        let text = format!(
+                            "partition {} is also in {}, which is of another cluster",
+                            name.topic_partition,
+                            dirs[*first].display()
+                        );
+                        let problem = Problem::new("refused", text).path(path).outcome(Outcome::Refused);
+                        return Err(problem.hint("name the log directories of one cluster").into());
+                    }
                     return Err(Problem::new(
                         "duplicate",
                         format!("partition {} is also in {}", name.topic_partition, dirs[*first].display()),
@@ -166,6 +181,14 @@ impl Target {
             return Ok(());
         }
         let (mut plans, mut topic_id) = (Vec::new(), args.topic_id);
+        // Whichever broker has the topic already says which it is.
+        let is_several = self.broker_count() > 1;
+        for (partition, held) in known.into_iter().flat_map(|topic| &topic.dirs) {
+            let Some(dir) = held.first().filter(|_| is_several && topic_id.is_none()) else { continue };
+            let path = self.dirs[*dir].join(format!("{name}-{partition}")).join(partition_metadata::FILE_NAME);
+            let read = present(partition_metadata::read(&path)).map_err(|error| storage_problem(&error))?;
+            topic_id = read.map(|metadata| metadata.topic_id);
+        }
         let (mut partitions, mut dirs) = (None, BTreeMap::<i32, Vec<usize>>::new());
         // A replica on each broker, but where the cluster knows better.
         for broker in 0..self.broker_count() {

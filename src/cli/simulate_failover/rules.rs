@@ -9,10 +9,15 @@ use crate::replication::scenario::{SETTINGS, ScenarioError};
 #[command(next_help_heading = "Rules")]
 pub struct RuleArgs {
     /// Rules of this generation of Kafka: hw, epoch, epoch2, fenced, fetch or elr
+    ///
+    /// It brings its own protective rules. Default: what the scenario says; elr where there is none (random, explore).
     #[arg(long, value_name = "ERA", value_parser = era)]
     pub era: Option<Era>,
     /// Change a setting: min.insync.replicas=2, unclean.leader.election.enable=true, enable.idempotence=true,
     /// flush=every-record, records_per_fetch=1, strategy=majority, or a protective rule: fence=false (repeatable)
+    ///
+    /// Protective rules: fence, leso, broker_epoch_check, maximal_isr, hw_needs_min_isr, elr, clear_rem, bump_on_shrink,
+    /// wait_for_joining. What each keeps out is told by: logdir simulate-failover explore --known
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
 }

@@ -44,8 +44,16 @@ impl Cells {
         self.first..self.first + self.places.len() as u64
     }
 
-    /// Adds a cell that ends at `end`.
+    /// Forgets places behind `end`.
+    pub fn cut(&mut self, end: Offset) {
+        while self.places.back().is_some_and(|place| *place > end) {
+            self.places.pop_back();
+        }
+    }
+
+    /// Adds a cell that ends at `end`, which is behind all others.
     pub fn push(&mut self, end: Offset) {
+        debug_assert!(self.places.back().is_none_or(|last| *last < end), "{end} is not behind the last place");
         self.places.push_back(end);
         while self.places.len() > KEPT {
             self.places.pop_front();
@@ -65,6 +73,9 @@ mod tests {
         assert_eq!(cells.numbers(), 0..3);
         assert_eq!([0, 1, 2].map(|number| cells.offset(number)), [at(0), at(40), at(90)]);
         assert_eq!([at(0), at(40), at(41), at(90)].map(|offset| cells.number(offset)), [0, 1, 2, 2]);
+        cells.cut(at(60));
+        assert_eq!((cells.numbers(), cells.offset(1)), (0..2, at(40)));
+        cells.push(at(90));
         for end in 91..3000 {
             cells.push(at(end));
         }

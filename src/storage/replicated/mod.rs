@@ -6,8 +6,12 @@
 //!
 //! Who may lead is known from the cluster's metadata: the ISR, and where it is empty the ELR. Without metadata all that are at
 //! hand may. Followers that have been made level join the ISR, as a controller would let them; it hears of them from their
-//! leader once brokers run. Nobody leaves: whoever may lead by the metadata may do so next, so all of them have to be at hand,
-//! and a replica that fails ends the work.
+//! leader once brokers run.
+//!
+//! There is no new leader epoch here: what is written continues the last one of the log. So whoever may lead by the metadata
+//! has to be at hand, whatever `acks` is: it may hold other records of that epoch, and the protocol would not find out. For the
+//! same reason the last batch that two logs have in common has to be the same one ([`same_end`]). A replica that fails ends the
+//! work, and then high watermarks are left as they were.
 
 mod cells;
 mod initial;
@@ -18,9 +22,11 @@ use self::cells::Cells;
 pub use self::initial::{Initial, NotTheScenarios};
 use super::fs::StorageError;
 use super::leader_epochs::LeaderEpochs;
+use super::partition::Partition;
 use super::replicas::{Reach, by_reach};
 use super::writer::log::{Appended, Refusal};
 use super::writer::{AppendSession, LogWriter, SessionError};
+use crate::batch::Frame;
 use crate::batch::builder::BatchBuf;
 use crate::batch::scan::Depth;
 use crate::replication::broker_set::{Broker, BrokerSet};
@@ -118,9 +124,34 @@ pub enum Unreplicable {
     /// Nobody who may lead is at hand.
     #[error("none of the replicas that may lead (ISR and ELR: {}) is in the log directories", list(.0))]
     NobodyMayLead(Vec<i32>),
-    /// Records that are to be acknowledged by all would not be on all that may lead.
+    /// Somebody who may lead is not at hand.
     #[error("broker {} may lead (ISR and ELR), and its replica is in none of the log directories", list(.0))]
     LeaderMissing(Vec<i32>),
+    /// A log directory that does not say whose it is, of a partition whose replicas are known.
+    #[error("log directory {} does not name its broker (node.id in meta.properties)", .0 + 1)]
+    Nameless(usize),
+    /// Two logs with other records of the same leader epoch.
+    #[error(
+        "{follower} and the leader, {leader}, hold other records of the same leader epoch: the batches at offset {at} differ"
+    )]
+    SameEpoch {
+        /// The follower.
+        follower: String,
+        /// The leader.
+        leader: String,
+        /// Last offset that both have.
+        at: Offset,
+    },
+    /// A follower's log has nothing in common with the leader's.
+    #[error("{follower}'s log begins at {start}, and from there on it is not that of the leader, {leader}")]
+    NothingInCommon {
+        /// The follower.
+        follower: String,
+        /// Where it begins.
+        start: Offset,
+        /// The leader.
+        leader: String,
+    },
     /// Fewer in sync than asked for.
     #[error("NOT_ENOUGH_REPLICAS: {in_sync} in sync, min.insync.replicas is {min_insync_replicas}")]
     NotEnoughReplicas {
@@ -202,8 +233,8 @@ pub struct ReplicaSet {
     numbers: Vec<Broker>,
     /// Which member leads.
     leader: usize,
-    /// Brokers that may lead and are not at hand.
-    missing: Vec<i32>,
+    /// By member: its high watermark, now and when all were level.
+    high_watermarks: Vec<(Offset, Offset)>,
     acks: Acks,
     steps: Vec<Step>,
 }
@@ -236,9 +267,11 @@ impl ReplicaSet {
         };
         let mut missing = electable;
         missing.retain(|broker| members.iter().all(|member| member.broker != Some(*broker)));
-        if acks == Acks::All && !missing.is_empty() {
+        if !missing.is_empty() {
             return Err(Unreplicable::LeaderMissing(missing));
         }
+        let mut members = members;
+        let steps = without_epochs(&mut members, leader);
         let isr = registered.map_or(may_lead, |registered| set(&registered.isr)).with(numbers[leader]);
         let rules = Rules { min_insync_replicas, ..Rules::of(Era::Fetch, replicas) };
         let cells = Cells::new(members.iter().flat_map(places).collect());
@@ -249,14 +282,19 @@ impl ReplicaSet {
             state,
             cells,
             members,
+            high_watermarks: Vec::new(),
             numbers,
             leader,
-            missing,
             acks,
-            steps: Vec::new(),
+            steps,
         };
         set.level()?;
         set.check_enough()?;
+        // What a follower had behind the leader's end is gone.
+        set.cells.cut(set.log_end());
+        let known = |number: &Broker| set.cells.offset(set.state.replica(*number).hw);
+        let known: Vec<Offset> = set.numbers.iter().map(known).collect();
+        set.high_watermarks = known.into_iter().map(|offset| (offset, offset)).collect();
         Ok(set)
     }
 
@@ -295,14 +333,57 @@ impl ReplicaSet {
         (self.state.controller.isr.len(), self.rules.min_isr())
     }
 
-    /// Brokers that may lead by the cluster's metadata, and are not at hand.
-    pub fn missing(&self) -> &[i32] {
-        &self.missing
-    }
-
     /// High watermark of a member, as of the last append.
     pub fn high_watermark(&self, member: usize) -> Offset {
-        self.cells.offset(self.state.replica(self.numbers[member]).hw)
+        self.high_watermarks[member].0
+    }
+
+    /// Where the follower's log and the leader's end to be the same, before the follower copies anything.
+    fn common_end(&self, member: usize) -> Offset {
+        let steps = self.steps.iter().filter(|step| step.member == member);
+        let cut = steps.filter_map(|step| if let Deed::Cut { to, .. } = step.deed { Some(to) } else { None }).min();
+        let log = &self.members[member].log;
+        cut.map_or(log.log_end, |to| to.min(log.log_end)).min(self.log_end())
+    }
+
+    /// Compares the last batch that each follower has in common with the leader; `open` opens a member's directory. Where the
+    /// log cleaner was batches may differ, and nothing is said.
+    pub fn check_ends(
+        &self,
+        mut open: impl FnMut(usize) -> Result<Partition, StorageError>,
+    ) -> Result<Result<(), Unreplicable>, StorageError> {
+        let leader = open(self.leader)?;
+        for member in self.followers() {
+            let end = self.common_end(member);
+            let starts_at = self.members[member].log.log_start.max(self.members[self.leader].log.log_start);
+            if end <= starts_at {
+                continue;
+            }
+            if !same_end(&leader, &open(member)?, end)? {
+                let (follower, leader) = (self.name(member), self.name(self.leader));
+                return Ok(Err(Unreplicable::SameEpoch { follower, leader, at: end.plus(-1) }));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Has the sessions write the high watermarks that were known before anything is done.
+    pub fn keep_high_watermarks(&self, sessions: &mut [Option<AppendSession>]) {
+        for (number, member) in self.members.iter().enumerate() {
+            if let Some(session) = sessions.get_mut(member.dir).and_then(Option::as_mut) {
+                let known = member.high_watermark.min(self.common_end(number)).max(member.log.log_start);
+                session.set_high_watermark(&self.partition, known);
+            }
+        }
+    }
+
+    /// Has the sessions write the high watermarks as they are, or, when something has failed, as they were.
+    pub fn tell_high_watermarks(&self, sessions: &mut [Option<AppendSession>], has_failed: bool) {
+        for (member, (now, before)) in self.members.iter().zip(&self.high_watermarks) {
+            if let Some(session) = sessions.get_mut(member.dir).and_then(Option::as_mut) {
+                session.set_high_watermark(&self.partition, if has_failed { *before } else { *now });
+            }
+        }
     }
 
     /// Whether the leader would take a record with these `acks`.
@@ -347,6 +428,11 @@ impl ReplicaSet {
                 }
                 left -= 1;
                 if left == 0 {
+                    let log = &self.state.replica(self.numbers[member]).log;
+                    if log.start() == log.end() {
+                        let start = self.members[member].log.log_start;
+                        return Err(Unreplicable::NothingInCommon { follower: name, start, leader: leader_name });
+                    }
                     let epoch = self.members[member].log.epochs.latest().map_or(-1, |entry| entry.epoch.0);
                     return Err(Unreplicable::UnknownEpoch { follower: name, epoch, leader: leader_name });
                 }
@@ -373,8 +459,14 @@ impl ReplicaSet {
     fn fetch(&mut self, member: usize) -> (Vec<Step>, bool) {
         let broker = self.numbers[member];
         let (mut steps, mut is_idle) = (Vec::new(), false);
-        let cells = &self.cells;
+        let (cells, numbers, high_watermarks) = (&self.cells, &self.numbers, &mut self.high_watermarks);
         play(&self.rules, &mut self.state, Event::Fetch { broker, lost: false }, &mut |effect| {
+            if let Effect::HwMoved { broker, to, .. } = effect {
+                let known = numbers.iter().zip(high_watermarks.iter_mut()).find(|(number, _)| **number == broker);
+                if let Some((_, (now, _))) = known {
+                    *now = cells.offset(to);
+                }
+            }
             let deed = match effect {
                 Effect::Cut { from, to, why, .. } => {
                     Deed::Cut { from: cells.offset(from), to: cells.offset(to), why: Some(why) }
@@ -401,7 +493,10 @@ impl ReplicaSet {
     ) -> Result<(), SessionError> {
         match step.deed {
             Deed::Cut { to, .. } => self.session(sessions, step.member)?.truncate_to(&self.partition, to, now_ms),
-            Deed::Copy { from, to } => self.copy(step.member, from, to, sessions, now_ms),
+            Deed::Copy { from, to } => {
+                self.copy(step.member, from, to, sessions, now_ms)?;
+                Ok(self.session(sessions, step.member)?.write_out_log(&self.partition)?)
+            }
         }
     }
 
@@ -415,11 +510,14 @@ impl ReplicaSet {
     ) -> Result<(), SessionError> {
         let leader = self.session(sessions, self.leader)?.read(&self.partition, now_ms)?;
         let session = self.session(sessions, member)?;
+        let (start, chunk) = (self.members[self.leader].log.log_start, COPY_BYTES.min(session.segment_bytes()));
         let mut reader = LogReader::new(&leader, Depth::Crc, BATCH_BYTES_MAX);
         reader.seek(from)?;
         let mut bytes = Vec::new();
         let mut send = |bytes: &mut Vec<u8>| -> Result<(), SessionError> {
-            let appended = session.append_with_offsets(&self.partition, bytes, now_ms)?;
+            // A batch may reach below the leader's log start: then the new log begins with it.
+            let first = Frame::parse(bytes).ok().and_then(|frame| frame.base_offset()).unwrap_or(start);
+            let appended = session.append_from(&self.partition, start.min(first), bytes, now_ms)?;
             bytes.clear();
             match appended {
                 Appended::Refused(refusal) => Err(not_taken(&leader, session, &self.partition, &refusal)),
@@ -436,10 +534,10 @@ impl ReplicaSet {
                     if frame.last_offset() < from {
                         continue;
                     }
-                    bytes.extend_from_slice(frame.bytes());
-                    if bytes.len() >= COPY_BYTES {
+                    if !bytes.is_empty() && bytes.len() + frame.bytes().len() > chunk {
                         send(&mut bytes)?;
                     }
+                    bytes.extend_from_slice(frame.bytes());
                 }
                 ReadStep::Damage { segment, damage } => {
                     let path = leader.segments().get(segment).map_or(leader.dir().to_owned(), |it| it.log.clone());
@@ -483,6 +581,8 @@ impl ReplicaSet {
             leader.append(&self.partition, batch, now_ms)?
         };
         let Appended::Stored { last, .. } = appended else { return Ok(appended) };
+        // However this process ends, no follower has what the leader lacks.
+        leader.write_out_log(&self.partition)?;
         self.cells.push(last.next());
         play(&self.rules, &mut self.state, Event::Produce { acks: self.acks, at: None }, &mut |_| {});
         for member in self.followers() {
@@ -504,10 +604,6 @@ impl ReplicaSet {
                 self.fetch(member);
             }
         }
-        for member in 0..self.members.len() {
-            let high_watermark = self.high_watermark(member);
-            self.session(sessions, member)?.set_high_watermark(&self.partition, high_watermark);
-        }
         Ok(appended)
     }
 }
@@ -518,9 +614,47 @@ fn play(rules: &Rules, state: &mut State, event: Event, sink: &mut impl FnMut(Ef
     debug_assert!(applied.is_ok(), "{event:?}: {applied:?}");
 }
 
+/// A follower whose log has no leader epochs cuts it at its high watermark, before all else
+/// (`AbstractFetcherThread.truncateToHighWatermark`).
+fn without_epochs(members: &mut [Member], leader: usize) -> Vec<Step> {
+    let end = members[leader].log.log_end;
+    let mut steps = Vec::new();
+    for (number, member) in members.iter_mut().enumerate() {
+        let (from, to) = (member.log.log_end, member.high_watermark.min(end).max(member.log.log_start));
+        if number != leader && member.log.epochs.entries().is_empty() && to < from {
+            member.log.log_end = to;
+            steps.push(Step { member: number, deed: Deed::Cut { from, to, why: Some(CutBy::HighWatermark) } });
+        }
+    }
+    steps
+}
+
+/// Whether the last batch below `end` is the same in two logs that should be the same up to there.
+fn same_end(a: &Partition, b: &Partition, end: Offset) -> Result<bool, StorageError> {
+    if [a, b].iter().any(|log| log.checkpoints().cleaner.is_some_and(|cleaned| cleaned >= end)) {
+        return Ok(true);
+    }
+    let last = |log: &Partition| -> Result<Option<(Offset, u64)>, StorageError> {
+        let mut reader = LogReader::new(log, Depth::Crc, BATCH_BYTES_MAX);
+        reader.seek(end.plus(-1))?;
+        let mut last = None;
+        while let ReadStep::Entry { entry, .. } = reader.next()? {
+            let frame = entry.frame;
+            if frame.base_offset().unwrap_or(frame.last_offset()) >= end {
+                break;
+            }
+            let mut hasher = std::hash::DefaultHasher::new();
+            std::hash::Hash::hash(frame.bytes(), &mut hasher);
+            last = Some((frame.last_offset(), std::hash::Hasher::finish(&hasher)));
+        }
+        Ok(last)
+    };
+    Ok(last(a)? == last(b)?)
+}
+
 /// A follower's log does not take what its leader's took.
 fn not_taken(
-    leader: &super::partition::Partition,
+    leader: &Partition,
     follower: &AppendSession,
     partition: &TopicPartition,
     refusal: &Refusal,
@@ -535,7 +669,7 @@ fn numbered(
     registered: Option<&Registered>,
     min_insync_replicas: u32,
 ) -> Result<(Vec<Broker>, u8), Unreplicable> {
-    let least = usize::try_from(min_insync_replicas).unwrap_or(usize::MAX);
+    let least = usize::try_from(min_insync_replicas).map_or(REPLICAS_MAX, |least| least.min(REPLICAS_MAX));
     let count = registered.map_or(members.len().max(least), |registered| registered.replicas.len());
     let replicas = u8::try_from(count).ok().filter(|count| usize::from(*count) <= REPLICAS_MAX);
     let Some(replicas) = replicas else { return Err(Unreplicable::TooMany(count)) };
@@ -544,7 +678,8 @@ fn numbered(
             let at = registered.replicas.iter().position(|replica| *replica == broker);
             at.ok_or_else(|| Unreplicable::NoReplica { broker, replicas: registered.replicas.clone() })
         }
-        _ => Ok(at),
+        (Some(_), None) => Err(Unreplicable::Nameless(member.dir)),
+        (None, _) => Ok(at),
     };
     let numbers = members.iter().enumerate().map(number).collect::<Result<Vec<usize>, _>>()?;
     Ok((numbers.into_iter().filter_map(|number| Broker::try_from(number).ok()).collect(), replicas))

@@ -518,10 +518,11 @@ impl LogWriter {
         let LogWriter { dir, config, durability, log_start, recovery_point, appended, .. } = self;
         let recovery_point = recovery_point.min(offset);
         let options = LoadOptions { clean: true, recovery_point, log_start, now_ms, config };
-        let plan = recovery::plan(&dir, &options)?;
+        let mut plan = recovery::plan(&dir, &options)?;
         plan.apply()?;
+        // A clean start vouches for all there is; here only what was on disk before is, and the segments behind it are not.
+        plan.recovery_point = recovery_point;
         let mut log = LogWriter::open(plan, config, durability, now_ms)?;
-        log.recovery_point = recovery_point;
         log.goes_on(appended);
         Ok(log)
     }

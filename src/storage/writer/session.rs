@@ -216,6 +216,11 @@ impl AppendSession {
         })
     }
 
+    /// Most bytes that a log takes in one append (`segment.bytes`).
+    pub fn segment_bytes(&self) -> usize {
+        usize::try_from(self.options.config.segment_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The log directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -474,6 +479,37 @@ impl AppendSession {
         log.goes_on(true);
         self.logs.insert(partition.clone(), Slot { log, written_back: 0, ..slot });
         Ok(())
+    }
+
+    /// Hands what a log holds to the kernel.
+    pub fn write_out_log(&mut self, partition: &TopicPartition) -> Result<(), StorageError> {
+        self.check()?;
+        let Some(slot) = self.logs.get_mut(partition) else { return Ok(()) };
+        self.pending_bytes = self.pending_bytes.saturating_sub(slot.log.pending_bytes());
+        let done = slot.log.write_out();
+        self.noting(done)
+    }
+
+    /// Appends batches as [`AppendSession::append_with_offsets`] does, but a log that never held a record begins at `start`.
+    pub fn append_from(
+        &mut self,
+        partition: &TopicPartition,
+        start: Offset,
+        batches: &[u8],
+        now_ms: TimestampMs,
+    ) -> Result<Appended, SessionError> {
+        self.in_turn(partition, now_ms, |log| {
+            log.start_at(start, now_ms)?;
+            log.append_as_follower(batches, now_ms)
+        })
+    }
+
+    /// Notes that somebody was told that what a log holds is stored: it is closed, and on disk, at the end.
+    pub fn vouch_for(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<(), SessionError> {
+        self.in_turn(partition, now_ms, |log| {
+            log.goes_on(true);
+            Ok(())
+        })
     }
 
     /// The high watermark that is written at the end, where it is not the log's end.
