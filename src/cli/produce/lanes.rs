@@ -264,7 +264,8 @@ impl<'a> Lanes<'a> {
         let topic = self.target.topic(name, self.args)?.clone();
         if self.target.broker_count() > 1 {
             // All of them before anything is written: what is refused for one partition leaves the others as they were.
-            for partition in topic.partitions() {
+            let is_meant = |partition: &i32| self.args.partition.is_none_or(|only| only == *partition);
+            for partition in topic.partitions().filter(is_meant) {
                 self.foresee(&TopicPartition::new(name, partition), &topic, ui)?;
             }
         }
