@@ -273,7 +273,10 @@ impl Simulator {
     }
 
     /// What it was.
-    pub fn finish(self) -> Run {
+    pub fn finish(mut self) -> Run {
+        if let Some(since) = self.unavailable_since {
+            self.unavailable_ms = self.unavailable_ms.max(self.clock.now() - since);
+        }
         Run {
             events: self.events,
             witness: self.witness,
@@ -666,7 +669,10 @@ impl Simulator {
                 self.broken.push(broken);
             }
         }
-        match (self.state.is_available(&self.options.rules), self.unavailable_since) {
+        // A leader whose process is stopped answers nobody, whatever the controller thinks of it.
+        let is_paused = self.state.controller.leader.is_some_and(|leader| self.is_paused(leader));
+        let is_available = self.state.is_available(&self.options.rules) && !is_paused;
+        match (is_available, self.unavailable_since) {
             (false, None) => self.unavailable_since = Some(self.clock.now()),
             (true, Some(since)) => {
                 self.unavailable_ms = self.unavailable_ms.max(self.clock.now() - since);
