@@ -10,7 +10,7 @@
 //!
 //! There is no new leader epoch here: what is written continues the last one of the log. So whoever may lead by the metadata
 //! has to be at hand, whatever `acks` is: it may hold other records of that epoch, and the protocol would not find out. For the
-//! same reason the last batch that two logs have in common has to be the same one ([`same_end`]). A replica that fails ends the
+//! same reason the last batch that two logs have in common has to be the same one ([`ReplicaSet::check_ends`]). A replica that fails ends the
 //! work, and then high watermarks are left as they were.
 
 mod cells;
