@@ -294,8 +294,13 @@ fn a_run_that_was_killed_is_made_good_by_the_next() {
         process.wait().unwrap();
         writer.join().unwrap();
     }
-    let (code, stderr) = produce(&dirs, &["-t", "orders"], "last\n");
+    let (mut code, mut stderr) = produce(&dirs, &["-t", "orders"], "last\n");
+    if code == 4 && stderr.contains("a batch cut short") {
+        // Killed within a write: as in a single directory, that is not cut off without being asked for.
+        (code, stderr) = produce(&dirs, &["-t", "orders", "--allow-truncate"], "last\n");
+    }
     assert_eq!(code, 0, "{stderr}");
+    assert!(!stderr.contains(" was cut at "), "no follower is ahead of its leader: {stderr}");
     let all: Vec<String> = dirs.iter().map(|dir| values(dir)).collect();
     assert!(all[0].starts_with("0:first 1:x") && all[0].ends_with("last "));
     assert!(all[0] == all[1] && all[1] == all[2], "the replicas are level");
