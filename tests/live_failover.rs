@@ -31,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use broker::{Clients, Kafka};
 use chance::{Chance, number};
-use failover::{BROKERS, Failover};
+use failover::{BROKERS, Failover, poll};
 use logdir::replication::event::Acks;
 use logdir::replication::rules::{Era, Rules};
 use observed::{Id, Lines, RECORDS_MAX, Seen, decided};
@@ -45,19 +45,6 @@ const SETTINGS: &str = "broker.session.timeout.ms=2500\nbroker.heartbeat.interva
 
 fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
-
-fn poll(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    loop {
-        if is_so() {
-            return true;
-        }
-        if started.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// One schedule, while it lasts.

@@ -20,10 +20,10 @@ mod failover;
 #[path = "support/replica.rs"]
 mod replica;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use broker::{Clients, Kafka};
-use failover::{BROKERS, Failover};
+use failover::{BROKERS, Failover, poll};
 use logdir::replication::event::Event;
 use logdir::replication::play::play;
 use logdir::replication::rules::{Era, Rules};
@@ -44,19 +44,6 @@ const TRIES: u32 = 5;
 
 /// The record that is acknowledged at last.
 const LAST: u32 = 3;
-
-fn poll(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    loop {
-        if is_so() {
-            return true;
-        }
-        if started.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// One run of the scenario.
 struct Run<'a> {

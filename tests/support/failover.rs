@@ -29,6 +29,21 @@ const LOGGING: [&str; 6] = [
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log.UnifiedLog=trace",
 ];
 
+/// Waits until something is so, `limit` at most; whether it is.
+pub fn poll(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    loop {
+        if is_so() {
+            return true;
+        }
+        if started.elapsed() > limit {
+            return false;
+        }
+        // The window of a skipped epoch is a second: it has to be looked at closely.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A controller and three brokers.
 pub struct Failover {
     kafka: Kafka,

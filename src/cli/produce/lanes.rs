@@ -1,5 +1,6 @@
 //! One lane for every partition that gets records: the batch being filled, and what became of those before.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -99,6 +100,8 @@ pub struct Lanes<'a> {
     producer: Option<Producer>,
     config: LogConfig,
     min_insync_replicas: MinInsync,
+    /// Of a dry run: what writing to several replicas comes to, by partition.
+    foreseen: BTreeMap<TopicPartition, ReplicaSet>,
     batch_size: usize,
     seed: u64,
     now_ms: TimestampMs,
@@ -145,6 +148,7 @@ impl<'a> Lanes<'a> {
             producer,
             config,
             min_insync_replicas: args.min_insync_replicas(global)?,
+            foreseen: BTreeMap::new(),
             batch_size: usize::try_from(args.batch_size).unwrap_or(usize::MAX),
             seed,
             now_ms: clock_ms(),
@@ -266,7 +270,11 @@ impl<'a> Lanes<'a> {
             // All of them before anything is written: what is refused for one partition leaves the others as they were.
             let is_meant = |partition: &i32| self.args.partition.is_none_or(|only| only == *partition);
             for partition in topic.partitions().filter(is_meant) {
-                self.foresee(&TopicPartition::new(name, partition), &topic, ui)?;
+                let tp = TopicPartition::new(name, partition);
+                let set = self.foresee(&tp, &topic, ui)?;
+                if self.args.dry_run {
+                    self.foreseen.insert(tp, set);
+                }
             }
         }
         let (count, number) = (topic.count, self.topics.len() as u64);
@@ -305,9 +313,10 @@ impl<'a> Lanes<'a> {
         };
         let is_replicated = self.target.broker_count() > 1;
         if self.args.dry_run && is_replicated {
-            let set = self.foresee(&tp, &known, ui)?;
-            replicas::tell(&tp, &set, true, ui);
-            (lane.dir, lane.dry_next) = (set.dir(set.leader()), set.log_end());
+            if let Some(set) = self.foreseen.remove(&tp) {
+                replicas::tell(&tp, &set, true, ui);
+                (lane.dir, lane.dry_next) = (set.dir(set.leader()), set.log_end());
+            }
         } else if self.args.dry_run {
             lane.dry_next = self.look_at(&tp, dir, is_missing(&known, partition, dir), ui)?.log_end;
         } else {

@@ -6,11 +6,12 @@ use crate::cli::Outcome;
 use crate::cli::consume::select::storage_problem;
 use crate::cli::ui::{Problem, Ui};
 use crate::replication::event;
+use crate::storage::assess::{min_insync_replicas_in, view_in};
 use crate::storage::checkpoint;
 use crate::storage::log_dir::open_partition_dir;
 use crate::storage::partition::present;
 use crate::storage::partition_metadata;
-use crate::storage::replicated::{Deed, LogView, Member, Registered, ReplicaSet, Unreplicable};
+use crate::storage::replicated::{Deed, LogView, Member, ReplicaSet, Unreplicable};
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// Who leads, who follows, and what makes them level. `dirs` and `logs` are the replicas'.
@@ -33,16 +34,8 @@ pub fn plan(
     let mut min_insync_replicas = min_insync.asked;
     let mut registered = None;
     if let Some(image) = target.metadata()? {
-        let topic = match topic_id {
-            Some(id) => image.topic(id),
-            None => image.topic_named(&partition.topic),
-        };
-        let record = topic.and_then(|topic| topic.partitions.get(&partition.partition));
-        registered =
-            record.map(|it| Registered { replicas: it.replicas.clone(), isr: it.isr.clone(), elr: it.elr.clone() });
-        let configs = [image.topic_config(&partition.topic), image.broker_config("")];
-        let configured = configs.into_iter().flatten().find_map(|it| it.get("min.insync.replicas")?.parse().ok());
-        min_insync_replicas = min_insync_replicas.or(configured);
+        registered = view_in(image, topic_id, partition);
+        min_insync_replicas = min_insync_replicas.or(min_insync_replicas_in(image, &partition.topic));
     }
     let min_insync_replicas = min_insync_replicas.or(min_insync.broker).unwrap_or(1);
     let acks = match args.acks {

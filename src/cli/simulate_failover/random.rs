@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::rules::{RuleArgs, refused};
+use super::rules::{RuleArgs, acks, refused};
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::consume::select::storage_problem;
 use crate::cli::interrupt::Interrupt;
@@ -64,10 +64,6 @@ pub struct RandomArgs {
     /// Write that scenario to this file
     #[arg(long, value_name = "FILE", requires = "shrink")]
     out: Option<PathBuf>,
-}
-
-fn acks(text: &str) -> Result<Acks, String> {
-    Acks::parse(text).ok_or_else(|| "expected 0, 1 or all".to_owned())
 }
 
 fn fault(text: &str) -> Result<Fault, String> {

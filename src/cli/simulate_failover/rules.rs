@@ -1,6 +1,7 @@
 //! `--era` and `--set`: rules that are wanted in place of others.
 
 use crate::cli::ui::Problem;
+use crate::replication::event::Acks;
 use crate::replication::rules::{Era, Rules};
 use crate::replication::scenario::{SETTINGS, ScenarioError};
 
@@ -25,6 +26,11 @@ pub struct RuleArgs {
 /// The era of this name.
 pub fn era(text: &str) -> Result<Era, String> {
     Era::parse(text).ok_or_else(|| format!("eras are {}", Era::ALL.map(Era::name).join(", ")))
+}
+
+/// `acks` of a producer.
+pub fn acks(text: &str) -> Result<Acks, String> {
+    Acks::parse(text).ok_or_else(|| "expected 0, 1 or all".to_owned())
 }
 
 /// `KEY=VALUE`, with a key that there is and a value it can have.

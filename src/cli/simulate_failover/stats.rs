@@ -1,5 +1,6 @@
 //! `simulate-failover stats`.
 
+use super::rules::acks;
 use crate::cli::args::{GlobalArgs, OutputFormat};
 use crate::cli::json_row::JsonRow;
 use crate::cli::range::parse_duration;
@@ -132,10 +133,6 @@ fn in_options(mut text: String) -> String {
         text = text.replace(name, option);
     }
     text.replace(" inf,", " never,")
-}
-
-fn acks(text: &str) -> Result<Acks, String> {
-    Acks::parse(text).ok_or_else(|| "expected 0, 1 or all".to_owned())
 }
 
 fn flush(text: &str) -> Result<Flush, String> {

@@ -11,7 +11,7 @@ use crate::replication::broker_set::{Broker, BrokerSet};
 use crate::replication::effect::Effect;
 use crate::replication::event::Acks;
 use crate::replication::play::{Row, Timeline};
-use crate::replication::rules::{Flush, Strategy};
+use crate::replication::rules::Flush;
 use crate::replication::state::{REPLICAS_MAX, Replica, Role, State};
 
 /// One object a line: of type `start` once, `step` for each step, `verdict` once.
@@ -84,13 +84,9 @@ pub(super) fn start(timeline: &Timeline) -> String {
         Flush::Every(1) => "every-record".to_owned(),
         Flush::Every(records) => format!("every:{records}"),
     };
-    let strategy = match rules.strategy {
-        Strategy::AllIsr => "all-isr",
-        Strategy::Majority => "majority",
-    };
     let rules = Object::new()
         .field("era", rules.era.name())
-        .field("strategy", strategy)
+        .field("strategy", rules.strategy.name())
         .field("replicas", rules.replicas)
         .field("min.insync.replicas", rules.min_insync_replicas)
         .field("unclean.leader.election.enable", rules.unclean_leader_election)

@@ -327,11 +327,7 @@ impl Rules {
                 };
             }
             "strategy" => {
-                self.strategy = match value {
-                    "all-isr" => Strategy::AllIsr,
-                    "majority" => Strategy::Majority,
-                    _ => return Err(refuse()),
-                };
+                self.strategy = Strategy::parse(value).ok_or_else(refuse)?;
             }
             _ => {
                 let on = yes_or_no();

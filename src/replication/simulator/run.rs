@@ -137,24 +137,29 @@ pub struct Simulator {
 /// Run `number` of a seed.
 pub fn simulate(options: &Options, seed: u64, number: u64) -> Run {
     let mut simulator = Simulator::new(options.clone(), seed, number);
-    while simulator.step() {}
+    simulator.go_on(&|| true);
     simulator.finish()
 }
 
 /// The same, for as long as `goes_on`; `None` when it was broken off.
 pub fn simulate_while(options: &Options, seed: u64, number: u64, goes_on: &dyn Fn() -> bool) -> Option<Run> {
     let mut simulator = Simulator::new(options.clone(), seed, number);
-    let mut steps = 0_u64;
-    while simulator.step() {
-        steps += 1;
-        if steps.is_multiple_of(1024) && !goes_on() {
-            return None;
-        }
-    }
-    Some(simulator.finish())
+    simulator.go_on(goes_on).then(|| simulator.finish())
 }
 
 impl Simulator {
+    /// Takes steps to the end, or until `goes_on` says no; whether the end was reached.
+    fn go_on(&mut self, goes_on: &dyn Fn() -> bool) -> bool {
+        let mut steps = 0_u64;
+        while self.step() {
+            steps += 1;
+            if steps.is_multiple_of(1024) && !goes_on() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// At time 0, everything in order.
     pub fn new(options: Options, seed: u64, number: u64) -> Simulator {
         let mut random = Random::new(seed, number);

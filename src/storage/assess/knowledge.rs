@@ -9,6 +9,7 @@ use crate::schema::image::MetadataImage;
 use crate::storage::cluster_metadata::ClusterMetadata;
 use crate::storage::forecast::metadata_log;
 use crate::storage::meta_properties;
+use crate::types::{TopicPartition, Uuid};
 
 /// Metadata logs, read.
 #[derive(Debug, Default)]
@@ -52,23 +53,29 @@ impl Knowledge {
     }
 }
 
-/// The partition in `image`.
 fn view(image: &MetadataImage, replica: &ReplicaDir) -> Option<View> {
-    let name = replica.partition.topic_partition();
-    let topic = match replica.topic_id {
+    view_in(image, replica.topic_id, replica.partition.topic_partition())
+}
+
+/// `min.insync.replicas` of a topic, where it or all brokers have it set.
+pub fn min_insync_replicas_in(image: &MetadataImage, topic: &str) -> Option<u32> {
+    let configs = [image.topic_config(topic), image.broker_config("")];
+    configs.into_iter().flatten().find_map(|config| config.get("min.insync.replicas")?.parse().ok())
+}
+
+/// The partition in `image`: of the topic of this id, or of this name where no id is known.
+pub fn view_in(image: &MetadataImage, topic_id: Option<Uuid>, name: &TopicPartition) -> Option<View> {
+    let topic = match topic_id {
         Some(id) => image.topic(id),
         None => image.topic_named(&name.topic),
     }?;
     let record = topic.partitions.get(&name.partition)?;
-    let configs = [image.topic_config(&topic.name), image.broker_config("")];
-    let min_insync_replicas =
-        configs.into_iter().flatten().find_map(|config| config.get("min.insync.replicas")?.parse().ok());
     Some(View {
         replicas: record.replicas.clone(),
         leader: (record.leader >= 0).then_some(record.leader),
         leader_epoch: u32::try_from(record.leader_epoch).unwrap_or(0),
         isr: record.isr.clone(),
         elr: record.elr.clone(),
-        min_insync_replicas,
+        min_insync_replicas: min_insync_replicas_in(image, &topic.name),
     })
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-pub use self::knowledge::Knowledge;
+pub use self::knowledge::{Knowledge, min_insync_replicas_in, view_in};
 pub use self::replica::ReplicaDir;
 pub use self::walk::{DamageFound, Fate, WalkOptions, Walked};
 use crate::replication::assess::compare::{Next, compare};

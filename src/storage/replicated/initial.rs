@@ -2,15 +2,16 @@
 
 use thiserror::Error;
 
-use super::{Cells, LogView, Member, list, logs_of, places, raw};
+use super::{Cells, LogView, Member, NoReplica, number_in, numbers_in, places, raw, state_on_disk};
 use crate::replication::assess::View;
 use crate::replication::broker_set::{Broker, BrokerSet};
 use crate::replication::rules::Rules;
-use crate::replication::state::{Replica, State};
+use crate::replication::state::State;
 use crate::storage::assess::{Knowledge, ReplicaDir};
 use crate::storage::fs::StorageError;
 use crate::storage::leader_epochs::{self, LeaderEpochs};
 use crate::storage::partition::present;
+use crate::storage::replicas::{Reach, by_reach};
 use crate::types::Offset;
 
 /// Why a scenario cannot be played from these directories.
@@ -25,13 +26,8 @@ pub enum NotTheScenarios {
         asked: u8,
     },
     /// A directory of a broker that has no replica.
-    #[error("broker {broker} has a directory of the partition, and its replicas are on the brokers {}", list(replicas))]
-    NoReplica {
-        /// The broker.
-        broker: i32,
-        /// Those that have one.
-        replicas: Vec<i32>,
-    },
+    #[error(transparent)]
+    NoReplica(#[from] NoReplica),
 }
 
 /// The state, and what its numbers stand for.
@@ -83,17 +79,11 @@ impl Initial {
         if count > usize::from(rules.replicas) {
             return Err(NotTheScenarios::Count { count, asked: rules.replicas });
         }
-        let mut numbers = Vec::with_capacity(members.len());
-        for (at, member) in members.iter().enumerate() {
-            let number = match (&registered, member.broker) {
-                (Some(view), Some(broker)) => {
-                    let at = view.replicas.iter().position(|replica| *replica == broker);
-                    at.ok_or_else(|| NotTheScenarios::NoReplica { broker, replicas: view.replicas.clone() })?
-                }
-                _ => at,
-            };
-            numbers.push(Broker::try_from(number).unwrap_or(Broker::MAX));
-        }
+        let number = |(at, member): (Broker, &Member)| match (&registered, member.broker) {
+            (Some(view), Some(broker)) => number_in(&view.replicas, broker),
+            _ => Ok(at),
+        };
+        let numbers: Vec<Broker> = (0..).zip(&members).map(number).collect::<Result<_, _>>()?;
         // From where on all have everything, as far as they reach.
         let start = members.iter().filter(|member| !member.log.is_new()).map(|member| member.log.log_start).max();
         let start = start.unwrap_or(Offset::ZERO);
@@ -103,13 +93,10 @@ impl Initial {
             member.log.epochs.truncate_from_start(start);
         }
         let cells = Cells::new(members.iter().flat_map(places).collect());
-        let mut state = State::initial(rules);
-        for replica in &mut state.brokers {
-            *replica = Replica { up: false, ..Replica::empty() };
-        }
         // Whose log a record is counted by does not matter: the same record of the same epoch is the same.
-        let reference = (0..members.len()).max_by_key(|member| members[*member].log.reach_key()).unwrap_or_default();
-        state.next_record = logs_of(&mut state, &members, &numbers, reference, &cells);
+        let reaches: Vec<Reach> = members.iter().map(|member| member.log.reach()).collect();
+        let reference = by_reach(&reaches).first().copied().unwrap_or_default();
+        let mut state = state_on_disk(rules, &members, &numbers, reference, &cells);
         let mut brokers: Vec<Option<i32>> = match &registered {
             Some(view) => view.replicas.iter().copied().map(Some).collect(),
             None => Vec::new(),
@@ -117,7 +104,6 @@ impl Initial {
         brokers.resize(usize::from(rules.replicas), None);
         for ((member, number), clean) in members.iter().zip(&numbers).zip(clean) {
             let replica = state.replica_mut(*number);
-            replica.up = false;
             replica.flushed = replica.leo();
             replica.clean = clean.then_some(0);
             brokers[usize::from(*number)] = member.broker;
@@ -128,13 +114,9 @@ impl Initial {
         controller.leader = None;
         controller.unfenced = BrokerSet::NONE;
         if let Some(view) = &registered {
-            let number = |broker: &i32| view.replicas.iter().position(|replica| replica == broker);
-            let set = |brokers: &[i32]| -> BrokerSet {
-                brokers.iter().filter_map(|broker| Broker::try_from(number(broker)?).ok()).collect()
-            };
-            controller.isr = set(&view.isr);
-            controller.elr = set(&view.elr);
-            controller.leader = view.leader.as_ref().and_then(|leader| Broker::try_from(number(leader)?).ok());
+            controller.isr = numbers_in(&view.replicas, &view.isr);
+            controller.elr = numbers_in(&view.replicas, &view.elr);
+            controller.leader = view.leader.and_then(|leader| number_in(&view.replicas, leader).ok());
             controller.leader_epoch = controller.leader_epoch.max(view.leader_epoch);
             // It has not noticed yet that they are gone; whom it had noticed of is not in sync any more.
             if controller.leader.is_some() {

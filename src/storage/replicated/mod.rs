@@ -10,8 +10,8 @@
 //!
 //! There is no new leader epoch here: what is written continues the last one of the log. So whoever may lead by the metadata
 //! has to be at hand, whatever `acks` is: it may hold other records of that epoch, and the protocol would not find out. For the
-//! same reason the last batch that two logs have in common has to be the same one ([`ReplicaSet::check_ends`]). A replica that fails ends the
-//! work, and then high watermarks are left as they were.
+//! same reason the last batch that two logs have in common has to be the same one ([`ReplicaSet::check_ends`]). A replica that
+//! fails ends the work, and then high watermarks are left as they were.
 
 mod cells;
 mod initial;
@@ -29,6 +29,7 @@ use super::writer::{AppendSession, LogWriter, SessionError};
 use crate::batch::Frame;
 use crate::batch::builder::BatchBuf;
 use crate::batch::scan::Depth;
+use crate::replication::assess::View;
 use crate::replication::broker_set::{Broker, BrokerSet};
 use crate::replication::effect::{CutBy, Effect};
 use crate::replication::event::{Acks, Event};
@@ -66,11 +67,6 @@ impl LogView {
         self.log_end == Offset::ZERO
     }
 
-    /// Larger for a log that reaches further.
-    fn reach_key(&self) -> (Option<LeaderEpoch>, Offset) {
-        (self.epochs.latest().map(|entry| entry.epoch), self.log_end)
-    }
-
     fn reach(&self) -> Reach {
         Reach { epoch: self.epochs.latest().map(|entry| entry.epoch), log_end: self.log_end }
     }
@@ -89,22 +85,26 @@ pub struct Member {
     pub high_watermark: Offset,
 }
 
-/// What the cluster's metadata says of the partition.
-#[derive(Debug, Clone)]
-pub struct Registered {
-    /// Brokers that have a replica.
+/// A directory of a broker that has no replica of the partition.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[error("broker {broker} has a directory of the partition, and its replicas are on the brokers {}", list(replicas))]
+pub struct NoReplica {
+    /// The broker.
+    pub broker: i32,
+    /// Those that have one.
     pub replicas: Vec<i32>,
-    /// Those in sync.
-    pub isr: Vec<i32>,
-    /// Those that are not, and have all that was committed (KIP-966).
-    pub elr: Vec<i32>,
 }
 
-impl Registered {
-    /// Whom a controller makes leader without losing anything: whoever is in sync, or eligible.
-    fn electable(&self) -> Vec<i32> {
-        [&self.isr[..], &self.elr].concat()
-    }
+/// Number of a broker in the machine: its place among the partition's replicas.
+fn number_in(replicas: &[i32], broker: i32) -> Result<Broker, NoReplica> {
+    let at = replicas.iter().position(|replica| *replica == broker);
+    let number = at.and_then(|at| Broker::try_from(at).ok());
+    number.ok_or_else(|| NoReplica { broker, replicas: replicas.to_vec() })
+}
+
+/// Numbers of brokers in the machine; those that have no replica are left out.
+fn numbers_in(replicas: &[i32], brokers: &[i32]) -> BrokerSet {
+    brokers.iter().filter_map(|broker| number_in(replicas, *broker).ok()).collect()
 }
 
 /// Why the replicas cannot be written to together. Nothing was changed.
@@ -114,13 +114,8 @@ pub enum Unreplicable {
     #[error("{0} replicas, at most {REPLICAS_MAX} can be written to together")]
     TooMany(usize),
     /// A directory of a broker that has no replica.
-    #[error("broker {broker} has a directory of the partition, and its replicas are on the brokers {}", list(replicas))]
-    NoReplica {
-        /// The broker.
-        broker: i32,
-        /// Those that have one.
-        replicas: Vec<i32>,
-    },
+    #[error(transparent)]
+    NoReplica(#[from] NoReplica),
     /// Nobody who may lead is at hand.
     #[error("none of the replicas that may lead (ISR and ELR: {}) is in the log directories", list(.0))]
     NobodyMayLead(Vec<i32>),
@@ -249,17 +244,14 @@ impl ReplicaSet {
     pub fn plan(
         partition: &TopicPartition,
         members: Vec<Member>,
-        registered: Option<&Registered>,
+        registered: Option<&View>,
         min_insync_replicas: u32,
         acks: Acks,
     ) -> Result<ReplicaSet, Unreplicable> {
         let (numbers, replicas) = numbered(&members, registered, min_insync_replicas)?;
-        let number = |broker: &i32| registered?.replicas.iter().position(|replica| replica == broker);
-        let set = |brokers: &[i32]| -> BrokerSet {
-            brokers.iter().filter_map(|broker| Broker::try_from(number(broker)?).ok()).collect()
-        };
-        let electable = registered.map_or_else(Vec::new, Registered::electable);
-        let may_lead = registered.map_or_else(|| numbers.iter().copied().collect(), |_| set(&electable));
+        let electable = registered.map_or_else(Vec::new, |view| [&view.isr[..], &view.elr].concat());
+        let all = || numbers.iter().copied().collect();
+        let may_lead = registered.map_or_else(all, |view| numbers_in(&view.replicas, &electable));
         let candidates: Vec<usize> = (0..members.len()).filter(|member| may_lead.has(numbers[*member])).collect();
         let reaches: Vec<Reach> = candidates.iter().map(|member| members[*member].log.reach()).collect();
         let Some(leader) = by_reach(&reaches).first().map(|first| candidates[*first]) else {
@@ -272,7 +264,7 @@ impl ReplicaSet {
         }
         let mut members = members;
         let steps = without_epochs(&mut members, leader);
-        let isr = registered.map_or(may_lead, |registered| set(&registered.isr)).with(numbers[leader]);
+        let isr = registered.map_or(may_lead, |view| numbers_in(&view.replicas, &view.isr)).with(numbers[leader]);
         let rules = Rules { min_insync_replicas, ..Rules::of(Era::Fetch, replicas) };
         let cells = Cells::new(members.iter().flat_map(places).collect());
         let state = state_of(&rules, &members, &numbers, leader, isr, &cells);
@@ -331,11 +323,6 @@ impl ReplicaSet {
     /// Replicas in sync, and how many `min.insync.replicas` asks for.
     pub fn in_sync(&self) -> (u32, u32) {
         (self.state.controller.isr.len(), self.rules.min_isr())
-    }
-
-    /// High watermark of a member, as of the last append.
-    pub fn high_watermark(&self, member: usize) -> Offset {
-        self.high_watermarks[member].0
     }
 
     /// Where the follower's log and the leader's end to be the same, before the follower copies anything.
@@ -666,23 +653,19 @@ fn not_taken(
 /// The number of each member in the machine, and how many replicas there are.
 fn numbered(
     members: &[Member],
-    registered: Option<&Registered>,
+    registered: Option<&View>,
     min_insync_replicas: u32,
 ) -> Result<(Vec<Broker>, u8), Unreplicable> {
     let least = usize::try_from(min_insync_replicas).map_or(REPLICAS_MAX, |least| least.min(REPLICAS_MAX));
     let count = registered.map_or(members.len().max(least), |registered| registered.replicas.len());
     let replicas = u8::try_from(count).ok().filter(|count| usize::from(*count) <= REPLICAS_MAX);
     let Some(replicas) = replicas else { return Err(Unreplicable::TooMany(count)) };
-    let number = |(at, member): (usize, &Member)| match (registered, member.broker) {
-        (Some(registered), Some(broker)) => {
-            let at = registered.replicas.iter().position(|replica| *replica == broker);
-            at.ok_or_else(|| Unreplicable::NoReplica { broker, replicas: registered.replicas.clone() })
-        }
+    let number = |(at, member): (Broker, &Member)| match (registered, member.broker) {
+        (Some(view), Some(broker)) => Ok(number_in(&view.replicas, broker)?),
         (Some(_), None) => Err(Unreplicable::Nameless(member.dir)),
         (None, _) => Ok(at),
     };
-    let numbers = members.iter().enumerate().map(number).collect::<Result<Vec<usize>, _>>()?;
-    Ok((numbers.into_iter().filter_map(|number| Broker::try_from(number).ok()).collect(), replicas))
+    Ok(((0..).zip(members).map(number).collect::<Result<_, _>>()?, replicas))
 }
 
 fn named(members: &[Member], member: usize) -> String {
@@ -710,11 +693,7 @@ fn state_of(
     cells: &Cells,
 ) -> State {
     let epoch = members[leader].log.epochs.latest().map_or(0, |entry| raw(entry.epoch));
-    let mut state = State::initial(rules);
-    for replica in &mut state.brokers {
-        *replica = Replica { up: false, ..Replica::empty() };
-    }
-    state.next_record = logs_of(&mut state, members, numbers, leader, cells);
+    let mut state = state_on_disk(rules, members, numbers, leader, cells);
     for (at, number) in numbers.iter().enumerate() {
         let replica = state.replica_mut(*number);
         (replica.up, replica.leader_epoch, replica.partition_epoch) = (true, epoch, Some(0));
@@ -731,11 +710,15 @@ fn state_of(
     state
 }
 
-/// Puts the members' logs, leader epochs and high watermarks into the machine; gives the number of the next new record.
+/// Nobody runs; of the members there are the logs, leader epochs and high watermarks.
 ///
 /// A cell of the log of `reference` is the record of its number. Another log has the same record there where it has the same
 /// epoch, else one that is no other's.
-fn logs_of(state: &mut State, members: &[Member], numbers: &[Broker], reference: usize, cells: &Cells) -> u32 {
+fn state_on_disk(rules: &Rules, members: &[Member], numbers: &[Broker], reference: usize, cells: &Cells) -> State {
+    let mut state = State::initial(rules);
+    for replica in &mut state.brokers {
+        *replica = Replica { up: false, ..Replica::empty() };
+    }
     let first = members[reference].log.log_start;
     let mut next_record = u32::try_from(cells.numbers().end).unwrap_or(u32::MAX);
     let mut others: Vec<(u64, u32, u32)> = Vec::new();
@@ -767,7 +750,8 @@ fn logs_of(state: &mut State, members: &[Member], numbers: &[Broker], reference:
         replica.hw = cells.number(member.high_watermark.max(start).min(log.log_end.max(start)));
         replica.hw_checkpoint = replica.hw;
     }
-    next_record
+    state.next_record = next_record;
+    state
 }
 
 fn raw(epoch: LeaderEpoch) -> u32 {

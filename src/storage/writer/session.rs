@@ -316,10 +316,7 @@ impl AppendSession {
         if checkpoints.recovery_point.is_some_and(|stored| stored > plan.recovery_point) {
             // What is appended now takes the place of what is gone: the old recovery point must not vouch for it.
             self.begin()?;
-            self.turn.take()?;
-            let lowered = self.write_checkpoint(RECOVERY_POINT, [(partition, Some(plan.recovery_point))].into_iter());
-            self.turn.end()?;
-            lowered?;
+            self.lower(RECOVERY_POINT, partition, plan.recovery_point)?;
         }
         if !losses.is_empty() {
             self.events.push(Event::Lost { dir: dir.to_owned(), losses });
@@ -415,12 +412,8 @@ impl AppendSession {
         batches: &[u8],
         now_ms: TimestampMs,
     ) -> Result<Appended, SessionError> {
-        self.in_turn(partition, now_ms, |log| {
-            if let Some(first) = Frame::parse(batches).ok().and_then(|frame| frame.base_offset()) {
-                log.start_at(first, now_ms)?;
-            }
-            log.append_as_follower(batches, now_ms)
-        })
+        let first = Frame::parse(batches).ok().and_then(|frame| frame.base_offset());
+        self.append_from(partition, first.unwrap_or(Offset::ZERO), batches, now_ms)
     }
 
     /// Reads a partition while nobody writes to it: what is there is whole, as far as a recovery can make it.
@@ -430,10 +423,7 @@ impl AppendSession {
         now_ms: TimestampMs,
         look: impl FnOnce(&Partition) -> Result<T, StorageError>,
     ) -> Result<T, SessionError> {
-        self.in_turn(partition, now_ms, |log| {
-            log.write_out()?;
-            look(&open_partition_dir(log.dir())?.0)
-        })
+        self.in_turn(partition, now_ms, |log| look(&as_written(log)?))
     }
 
     /// A partition as it is, for reading beside this session.
@@ -441,8 +431,7 @@ impl AppendSession {
         self.open_log(partition, now_ms)?;
         self.take_turn(partition, now_ms)?;
         let Some(slot) = self.logs.get_mut(partition) else { return Err(self.no_partition(partition)) };
-        slot.log.write_out()?;
-        Ok(open_partition_dir(slot.log.dir())?.0)
+        Ok(as_written(&mut slot.log)?)
     }
 
     /// Cuts a partition's log at `offset`, as a follower does: see [`LogWriter::truncate_to`].
@@ -467,10 +456,7 @@ impl AppendSession {
         for name in [RECOVERY_POINT, HIGH_WATERMARK] {
             let stored = present(checkpoint::read(&self.dir.join(name)))?.unwrap_or_default();
             if stored.get(partition).is_some_and(|stored| stored > offset) {
-                self.turn.take()?;
-                let lowered = self.write_checkpoint(name, std::iter::once((partition, Some(offset))));
-                self.turn.end()?;
-                lowered?;
+                self.lower(name, partition, offset)?;
             }
         }
         let Some(slot) = self.logs.remove(partition) else { return Err(self.no_partition(partition)) };
@@ -709,6 +695,14 @@ impl AppendSession {
         self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))
     }
 
+    /// Lowers one entry of a checkpoint at once.
+    fn lower(&self, name: &str, partition: &TopicPartition, to: Offset) -> Result<(), StorageError> {
+        self.turn.take()?;
+        let lowered = self.write_checkpoint(name, std::iter::once((partition, Some(to))));
+        self.turn.end()?;
+        lowered
+    }
+
     /// Sets entries of one checkpoint, `None` removing them; in a turn at the log directory.
     fn write_checkpoint<'a>(
         &self,
@@ -745,6 +739,12 @@ impl AppendSession {
         }
         fs::sync_dir(&self.dir)
     }
+}
+
+/// A log's partition as others see it, once all is with the kernel.
+fn as_written(log: &mut LogWriter) -> Result<Partition, StorageError> {
+    log.write_out()?;
+    Ok(open_partition_dir(log.dir())?.0)
 }
 
 impl Slot {
