@@ -565,6 +565,18 @@ pub const PAGES: &[Page] = &[
         kafka: "none; kafka-reassign-partitions.sh --execute prints what undoes it.",
     },
     Page {
+        command: "mirror",
+        examples: &[
+            ("logdir mirror -d /disk1/data --to /backup/data", "copy all topics; run again, bring what is new"),
+            (
+                "logdir mirror -d data --to copy -t orders,re:^pay --until 2026-11-22T10:00:00Z",
+                "some, cut at one moment",
+            ),
+            ("logdir mirror -d /snapshot/data --to /backup/data -n --json", "what would be copied, as JSON lines"),
+        ],
+        kafka: "MirrorMaker copies between running clusters, with other offsets; between directories there is none.",
+    },
+    Page {
         command: "simulate-failover",
         examples: &[
             ("logdir simulate-failover list", "the scenarios that come with the program"),

@@ -21,6 +21,7 @@ pub mod log_dirs;
 pub mod man;
 pub mod message;
 pub mod metadata;
+pub mod mirror;
 pub mod offsets;
 mod outcome;
 pub mod partition_of;
@@ -99,6 +100,7 @@ pub enum Command {
     Topics(topics::TopicsArgs),
     Groups(groups::GroupsArgs),
     Reassign(reassign::ReassignArgs),
+    Mirror(Box<mirror::MirrorArgs>),
     #[command(alias = "simulate")]
     SimulateFailover(simulate_failover::SimulateFailoverArgs),
     Completions(completions::CompletionsArgs),
@@ -155,6 +157,7 @@ fn dispatch(command: &Command, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Resu
         Command::Topics(args) => topics::run(args, global, ui),
         Command::Groups(args) => groups::run(args, global, ui),
         Command::Reassign(args) => reassign::run(args, global, ui),
+        Command::Mirror(args) => mirror::run(args, global, ui),
         Command::SimulateFailover(args) => simulate_failover::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),

@@ -299,7 +299,8 @@ pub fn check_topic(dir: &LogDir, topic: &str, topic_id: Option<Uuid>) -> Result<
 
 /// Makes the directory of one partition, empty, on disk when this returns; returns its path.
 ///
-/// The caller has checked the topic ([`check_topic`]) and holds the log directory's lock.
+/// The caller has checked the topic ([`check_topic`]) and holds the log directory's lock. With [`Uuid::ZERO`] it gets no
+/// topic id.
 pub fn partition(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<PathBuf, CreateError> {
     partitions(dir, std::slice::from_ref(partition), topic_id)?;
     Ok(dir.join(partition.to_string()))
@@ -340,9 +341,12 @@ fn unfinished(dir: &Path, partition: &TopicPartition, topic_id: Uuid) -> Result<
         file(&segment_file_name(Offset::ZERO, kind), b"")?;
     }
     file(leader_epochs::FILE_NAME, b"")?;
-    // Whole or not there: a broker reads it in a directory to be deleted too, and does not start over half of one.
-    let metadata = unfinished.join(partition_metadata::FILE_NAME);
-    fs::replace_atomic(&metadata, partition_metadata::to_text(topic_id).as_bytes())?;
+    // A copy of what Kafka before 2.8 wrote has none.
+    if !topic_id.is_reserved() {
+        // Whole or not there: a broker reads it in a directory to be deleted too, and does not start over half of one.
+        let metadata = unfinished.join(partition_metadata::FILE_NAME);
+        fs::replace_atomic(&metadata, partition_metadata::to_text(topic_id).as_bytes())?;
+    }
     Ok(unfinished)
 }
 

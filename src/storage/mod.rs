@@ -51,6 +51,7 @@ pub mod log_dir;
 pub mod membership;
 pub mod meta_properties;
 pub mod metadata_log;
+pub mod mirror;
 pub mod moves;
 pub mod names;
 pub mod node;

@@ -10,6 +10,7 @@ mod log_dirs;
 mod manners;
 mod memory;
 mod metadata;
+mod mirror;
 mod offsets;
 mod partition_of;
 mod produce;

@@ -136,6 +136,29 @@ pub struct PartitionStream<'p> {
     asked: AskedOffsets,
 }
 
+/// The offset that `bound` means in a log of which what lies below `visible` may be read; `None` where no record is that
+/// young.
+pub(in crate::cli) fn resolve(
+    partition: &Partition,
+    bound: Bound,
+    visible: Offset,
+    max_batch_bytes: usize,
+) -> Result<Option<Offset>, StorageError> {
+    let log_start = partition.log_start();
+    let end = || Ok::<_, StorageError>(partition.log_end()?.min(visible));
+    let step = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Ok(match bound {
+        Bound::LogStart | Bound::Stored => Some(log_start),
+        Bound::LogEnd => Some(end()?),
+        Bound::At(offset) => Some(offset),
+        Bound::FromStart(count) => Some(Offset::new(log_start.get().saturating_add(step(count)))),
+        Bound::FromEnd(count) => Some(Offset::new(end()?.get().saturating_sub(step(count))).max(log_start)),
+        Bound::Timestamp(at_ms) => {
+            partition.find_timestamp(at_ms, log_start, max_batch_bytes)?.map(|(offset, _)| offset)
+        }
+    })
+}
+
 impl<'p> PartitionStream<'p> {
     /// Finds where the range starts and ends; reads no records yet.
     pub fn open(
@@ -265,22 +288,7 @@ impl<'p> PartitionStream<'p> {
     }
 
     fn resolve(&self, bound: Bound, visible: Offset) -> Result<Option<Offset>, StorageError> {
-        let log_start = self.partition.log_start();
-        let end = || Ok::<_, StorageError>(self.partition.log_end()?.min(visible));
-        let step = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        Ok(match bound {
-            Bound::LogStart | Bound::Stored => Some(log_start),
-            Bound::LogEnd => Some(end()?),
-            Bound::At(offset) => Some(offset),
-            Bound::FromStart(count) => Some(Offset::new(log_start.get().saturating_add(step(count)))),
-            Bound::FromEnd(count) => Some(Offset::new(end()?.get().saturating_sub(step(count))).max(log_start)),
-            Bound::Timestamp(at_ms) => self.find_time(at_ms)?,
-        })
-    }
-
-    fn find_time(&self, at_ms: TimestampMs) -> Result<Option<Offset>, StorageError> {
-        let found = self.partition.find_timestamp(at_ms, self.partition.log_start(), self.options.max_batch_bytes)?;
-        Ok(found.map(|(offset, _)| offset))
+        resolve(self.partition, bound, visible, self.options.max_batch_bytes)
     }
 
     fn pass_on_notices(&mut self, messages: &mut dyn FnMut(Message)) {

@@ -58,7 +58,7 @@ pub fn run(args: &ReassignArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Res
 }
 
 /// Bytes a second, with or without `/s`.
-fn throttle(text: &str) -> Result<u64, String> {
+pub(in crate::cli) fn throttle(text: &str) -> Result<u64, String> {
     let rate = size::parse(text.strip_suffix("/s").unwrap_or(text)).map_err(|error| error.to_string())?;
     if rate == 0 { Err("nothing moves at 0 bytes a second".to_owned()) } else { Ok(rate) }
 }

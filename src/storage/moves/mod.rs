@@ -24,14 +24,14 @@
 
 mod checkpoints;
 mod commit;
-mod copy;
+pub(in crate::storage) mod copy;
 mod job;
 mod journal;
 mod room;
 mod run;
 #[cfg(test)]
 mod tests;
-mod throttle;
+pub(in crate::storage) mod throttle;
 mod undo;
 
 use std::path::PathBuf;

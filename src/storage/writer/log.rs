@@ -485,6 +485,22 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Takes these leader epochs for those of the log: for who copies a log, and knows epochs in which nothing was written.
+    pub fn set_epochs(&mut self, epochs: LeaderEpochs) -> Result<(), StorageError> {
+        if self.epochs != epochs {
+            self.epochs = epochs;
+            self.write_epochs()?;
+        }
+        Ok(())
+    }
+
+    /// Hides what lies below `offset` from readers, as `DeleteRecords` does; an offset outside the log hides nothing.
+    pub fn raise_log_start(&mut self, offset: Offset) {
+        if self.log_start < offset && offset <= self.log_end {
+            self.log_start = offset;
+        }
+    }
+
     /// Cuts the log at `offset`, as a follower does whose leader's log goes on differently (`UnifiedLog.truncateTo`), and gives
     /// back the log as it is then.
     ///

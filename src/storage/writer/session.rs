@@ -29,13 +29,14 @@ use crate::batch::Frame;
 use crate::batch::builder::BatchBuf;
 use crate::batch::scan::Source;
 use crate::batch::walk::{Stop, Walker};
-use crate::storage::checkpoint::{self, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
+use crate::storage::checkpoint::{self, CLEANER, HIGH_WATERMARK, LOG_START, RECOVERY_POINT};
 use crate::storage::create::{self, CreateError};
 use crate::storage::file_source::FileSource;
 use crate::storage::fs::{self, StorageError};
+use crate::storage::leader_epochs::LeaderEpochs;
 use crate::storage::lock::{DirLock, LockError, Turn};
 use crate::storage::log_dir::{LogDir, open_partition_dir};
-use crate::storage::names::{PartitionDirName, SegmentFileKind, segment_file_name};
+use crate::storage::names::{DirKind, PartitionDirName, SegmentFileKind, segment_file_name};
 use crate::storage::partition::{Checkpoints, Partition, present};
 use crate::storage::recovery::{self, LoadError, LoadOptions, Loss, Plan};
 use crate::storage::{clean_shutdown, index, index::offset::OffsetIndex};
@@ -150,6 +151,8 @@ pub struct AppendSession {
     logs: BTreeMap<TopicPartition, Slot>,
     /// Of partitions whose other replicas need not have all that the log has.
     high_watermarks: BTreeMap<TopicPartition, Offset>,
+    /// How far the cleaner has come, of logs that were copied with what it left.
+    cleaner_points: BTreeMap<TopicPartition, Offset>,
     events: Vec<Event>,
     write_back: Option<WriteBack>,
     /// Bytes appended and not yet handed to the kernel, of all logs.
@@ -191,7 +194,7 @@ impl AppendSession {
             // Of a session that ended by force. If the marker is gone too, the directory is not clean.
             fs::remove_if_present(&dir.join(ASIDE))?;
         }
-        let is_new = at_start.partitions().next().is_none();
+        let is_new = kept(&at_start).next().is_none();
         let clean = at_start.clean_shutdown().is_some() || is_new || dir.join(ASIDE).exists();
         turn.end()?;
         let write_back = (options.durability == Durability::Synced).then(WriteBack::start);
@@ -210,6 +213,7 @@ impl AppendSession {
             failed: false,
             logs: BTreeMap::new(),
             high_watermarks: BTreeMap::new(),
+            cleaner_points: BTreeMap::new(),
             events: Vec::new(),
             write_back,
             pending_bytes: 0,
@@ -229,6 +233,11 @@ impl AppendSession {
     /// The log directory as it was when the session began.
     pub const fn at_start(&self) -> &LogDir {
         &self.at_start
+    }
+
+    /// From now on logs are, or are not, opened that recovery shortens.
+    pub const fn allow_truncate(&mut self, allow: bool) {
+        self.options.allow_truncate = allow;
     }
 
     /// What was done that its user should know, since the last call.
@@ -370,7 +379,7 @@ impl AppendSession {
             return Ok(false);
         }
         let now = LogDir::open(&self.dir)?;
-        Ok(now.partitions().all(|(name, _)| self.created.contains(&name.topic_partition)))
+        Ok(kept(&now).all(|partition| self.created.contains(partition)))
     }
 
     /// Makes a partition, empty: see [`create::partition`].
@@ -392,6 +401,43 @@ impl AppendSession {
             self.created.extend(partitions.iter().cloned());
         }
         made
+    }
+
+    /// Gives a partition directory that was built beside its place, and is on disk, its name: with where the log starts, and
+    /// that it is on disk up to `recovery_point`, in the checkpoints.
+    pub fn install(
+        &mut self,
+        built: &Path,
+        partition: &TopicPartition,
+        log_start: Option<Offset>,
+        recovery_point: Offset,
+    ) -> Result<(), CreateError> {
+        let path = self.dir.join(partition.to_string());
+        if path.exists() {
+            return Err(CreateError::Exists { path });
+        }
+        self.begin()?;
+        self.turn.take()?;
+        let done = self.put_in_place(built, &path, partition, log_start, recovery_point);
+        self.turn.end()?;
+        self.created.insert(partition.clone());
+        Ok(done?)
+    }
+
+    fn put_in_place(
+        &self,
+        built: &Path,
+        path: &Path,
+        partition: &TopicPartition,
+        log_start: Option<Offset>,
+        recovery_point: Offset,
+    ) -> Result<(), StorageError> {
+        // What they say of a partition that was deleted does not hold for this one.
+        checkpoint::forget(&self.dir, std::slice::from_ref(partition))?;
+        self.write_checkpoint(LOG_START, std::iter::once((partition, log_start)))?;
+        self.write_checkpoint(RECOVERY_POINT, std::iter::once((partition, Some(recovery_point))))?;
+        fs::rename(built, path)?;
+        fs::sync_dir(&self.dir)
     }
 
     /// Appends one batch to a partition as its leader: under the log's latest leader epoch.
@@ -490,6 +536,26 @@ impl AppendSession {
         })
     }
 
+    /// Starts a new segment of a partition at its log end.
+    pub fn roll(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<(), SessionError> {
+        self.in_turn(partition, now_ms, |log| log.roll(now_ms))
+    }
+
+    /// Says where a log starts for its readers, and which leader epochs it has: see [`LogWriter::raise_log_start`],
+    /// [`LogWriter::set_epochs`].
+    pub fn describe(
+        &mut self,
+        partition: &TopicPartition,
+        log_start: Offset,
+        epochs: LeaderEpochs,
+        now_ms: TimestampMs,
+    ) -> Result<(), SessionError> {
+        self.in_turn(partition, now_ms, |log| {
+            log.raise_log_start(log_start);
+            log.set_epochs(epochs)
+        })
+    }
+
     /// Notes that somebody was told that what a log holds is stored: it is closed, and on disk, at the end.
     pub fn vouch_for(&mut self, partition: &TopicPartition, now_ms: TimestampMs) -> Result<(), SessionError> {
         self.in_turn(partition, now_ms, |log| {
@@ -506,6 +572,11 @@ impl AppendSession {
         }
     }
 
+    /// How far the log cleaner has come in a log that is a copy; written at the end.
+    pub fn set_cleaner_point(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.cleaner_points.insert(partition.clone(), offset);
+    }
+
     fn in_turn<T>(
         &mut self,
         partition: &TopicPartition,
@@ -516,6 +587,11 @@ impl AppendSession {
         let done = self.try_in_turn(partition, now_ms, append);
         self.failed |= matches!(done, Err(SessionError::Storage(_)));
         done
+    }
+
+    /// Whether a file could not be written or synced: nothing can be done with the session any more.
+    pub const fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// An error if a file could not be written or synced before.
@@ -692,7 +768,8 @@ impl AppendSession {
         let high = |p: &TopicPartition, log: &LogWriter| self.high_watermarks.get(p).copied().unwrap_or(log.log_end());
         self.write_checkpoint(HIGH_WATERMARK, grown.map(|(p, log)| (p, Some(high(p, log)))))?;
         let start = |log: &LogWriter| Some(log.log_start()).filter(|start| *start > log.first_base());
-        self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))
+        self.write_checkpoint(LOG_START, logs().map(|(p, log)| (p, start(log))))?;
+        self.write_checkpoint(CLEANER, self.cleaner_points.iter().map(|(p, offset)| (p, Some(*offset))))
     }
 
     /// Lowers one entry of a checkpoint at once.
@@ -739,6 +816,11 @@ impl AppendSession {
         }
         fs::sync_dir(&self.dir)
     }
+}
+
+/// Partitions but for those that wait to be removed, or are not whole yet: a broker removes them at its start.
+fn kept(dir: &LogDir) -> impl Iterator<Item = &TopicPartition> {
+    dir.partitions().filter(|(name, _)| name.kind != DirKind::Delete).map(|(name, _)| &name.topic_partition)
 }
 
 /// A log's partition as others see it, once all is with the kernel.
