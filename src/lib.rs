@@ -13,12 +13,15 @@
 //!   functions of states and events;
 //! - [`storage`]: the files of a log directory;
 //! - [`workers`]: records shared out among threads and processes, in order by key;
+//! - `cluster`: live clusters, in builds with the feature of that name;
 //! - [`cli`]: arguments, printing and exit codes of the `logdir` command.
 //!
 //! Everything read from disk is a claim until it is checked; nothing here panics on bytes.
 
 pub mod batch;
 pub mod cli;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod crc;
 pub mod group;
 mod java_map;

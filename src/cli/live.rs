@@ -15,7 +15,7 @@ fn read_by(command: &Command, global: &GlobalArgs) -> Option<Vec<PathBuf>> {
         Command::Verify(args) => (!args.forecast).then(|| args.paths.clone()),
         Command::LogDirs(args) => Some(args.paths.clone()),
         Command::Offsets(args) => Some(args.paths.clone()),
-        Command::Transactions(_) => Some(Vec::new()),
+        Command::Transactions(_) | Command::Mirror(_) => Some(Vec::new()),
         Command::Groups(args) => groups::only_reads(args).then(Vec::new),
         Command::Metadata(args) => Some(metadata::paths(args)),
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),

@@ -572,9 +572,12 @@ pub const PAGES: &[Page] = &[
                 "logdir mirror -d data --to copy -t orders,re:^pay --until 2026-11-22T10:00:00Z",
                 "some, cut at one moment",
             ),
-            ("logdir mirror -d /snapshot/data --to /backup/data -n --json", "what would be copied, as JSON lines"),
+            (
+                "logdir mirror -d data -t orders --to-cluster broker1:9092 --groups all",
+                "a topic and the committed offsets of all groups, into a running cluster",
+            ),
         ],
-        kafka: "MirrorMaker copies between running clusters, with other offsets; between directories there is none.",
+        kafka: "MirrorMaker 2 (connect-mirror-maker.sh), whose offset syncs and checkpoints --to-cluster writes; between directories there is none.",
     },
     Page {
         command: "simulate-failover",

@@ -65,6 +65,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("no_plan", "a rule keeps a plan from being level or valid"),
     ("no_start", "a broker would refuse to start"),
     ("offline", "a broker would take a log directory offline"),
+    ("gap", "offsets that are to be mirrored are missing, or are not those that were mirrored before"),
+    ("unreachable", "no broker of a cluster answers"),
     ("error", "anything else"),
 ];
 

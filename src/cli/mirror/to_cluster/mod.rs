@@ -1,0 +1,111 @@
+//! `logdir mirror --to-cluster`: its options, and the run in builds that can speak to clusters.
+
+#[cfg(feature = "cluster")]
+mod copy;
+#[cfg(feature = "cluster")]
+mod lane;
+#[cfg(feature = "cluster")]
+mod map;
+#[cfg(feature = "cluster")]
+mod offsets;
+#[cfg(feature = "cluster")]
+mod plan;
+#[cfg(feature = "cluster")]
+mod problem;
+#[cfg(feature = "cluster")]
+mod report;
+#[cfg(feature = "cluster")]
+mod run;
+#[cfg(feature = "cluster")]
+mod standing;
+#[cfg(feature = "cluster")]
+mod targets;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::MirrorArgs;
+use crate::cli::Outcome;
+use crate::cli::args::GlobalArgs;
+#[cfg(not(feature = "cluster"))]
+use crate::cli::ui::Problem;
+use crate::cli::ui::Ui;
+
+/// What to do where offsets are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum OnGap {
+    /// Stop in front of them, exit 1
+    #[default]
+    Stop,
+    /// Go on behind them
+    Keep,
+}
+
+/// A `key=value` of the command line, which may be a secret.
+#[derive(Clone)]
+pub struct PropertyArg(String);
+
+impl fmt::Debug for PropertyArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.split_once('=').map_or("[redacted]", |(name, _)| name))
+    }
+}
+
+impl PropertyArg {
+    /// Takes any text: what is wrong with it is told without repeating it.
+    #[expect(clippy::unnecessary_wraps, reason = "clap asks for a parser")]
+    fn parse(text: &str) -> Result<PropertyArg, String> {
+        Ok(PropertyArg(text.to_owned()))
+    }
+}
+
+/// Into a running cluster.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Options of --to-cluster")]
+pub struct ToClusterArgs {
+    /// Brokers of the cluster that the records go to, such as broker1:9092,broker2:9092
+    #[arg(long, value_name = "HOST:PORT,..", required = true)]
+    pub to_cluster: String,
+    /// Setting of the client, as librdkafka names it (repeatable)
+    ///
+    /// Others of this machine see a command line: a password belongs into the file of --command-config.
+    #[arg(short = 'X', value_name = "K=V", value_parser = PropertyArg::parse)]
+    pub client_property: Vec<PropertyArg>,
+    /// File with such settings, one key=value a line, # in front of comments
+    #[arg(long, value_name = "FILE")]
+    pub command_config: Option<PathBuf>,
+    /// Name of the source, which progress is kept under [default: its cluster's id]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Groups whose committed offsets go along, or all
+    #[arg(long, value_name = "GROUP,..", value_delimiter = ',')]
+    pub groups: Vec<String>,
+    /// What to do where offsets of the source are missing, or are not those mirrored before
+    #[arg(long, value_name = "ACTION", default_value = "stop")]
+    pub on_gap: OnGap,
+    /// Write which offsets of the source became which of the target: CSV, or with .json and .ndjson a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+    /// Replicas of topics that are made [default: the cluster's default]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(i16::MAX)))]
+    pub replication_factor: Option<i32>,
+    /// Go on in topics that hold records which are not from here
+    #[arg(long)]
+    pub append: bool,
+    /// Most bytes of records in one transaction
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = crate::cli::size::parse, hide_short_help = true)]
+    pub transaction_bytes: u64,
+}
+
+/// Carries topics into a cluster.
+#[cfg(feature = "cluster")]
+pub fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    run::run(args, global, ui)
+}
+
+/// Says that this build cannot.
+#[cfg(not(feature = "cluster"))]
+pub fn run(_: &MirrorArgs, _: &GlobalArgs, _: &mut Ui) -> anyhow::Result<Outcome> {
+    let problem = Problem::usage("--to-cluster: this build has no client for clusters (feature 'cluster')");
+    Err(problem.hint("install one that has: cargo install logdir --features cluster").into())
+}

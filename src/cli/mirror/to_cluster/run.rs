@@ -1,0 +1,330 @@
+//! The run: looks at both sides, refuses what would go wrong, carries over, and says what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::copy::Copy;
+use super::lane::{Lane, Reading};
+use super::map::MapFile;
+use super::offsets::Groups;
+use super::problem::{failed, show_said};
+use super::report::{self, Sum};
+use super::standing::{self, Findings, Standing, TargetEnds};
+use super::targets::{self, SourceTopic};
+use super::{ToClusterArgs, plan};
+use crate::cli::args::{GlobalArgs, now_ms};
+use crate::cli::consume::select::{OfReplicas, Selected, Selection, select, storage_problem};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::mirror::MirrorArgs;
+use crate::cli::ui::{Problem, Ui};
+use crate::cli::{Outcome, dirs};
+use crate::cluster::client::{Cluster, Reader};
+use crate::cluster::mm2::{checkpoints_topic, syncs_topic};
+use crate::cluster::progress;
+use crate::cluster::properties::Properties;
+use crate::cluster::sender::{Sender, Tuning};
+use crate::cluster::topics::{Admin, TargetTopic, Wanted, topics_of};
+use crate::schema::image::MetadataImage;
+use crate::storage::log_dir::LogDir;
+use crate::storage::names::check_topic_name;
+use crate::storage::partition::{Partition, present};
+use crate::storage::partition_metadata;
+use crate::types::TopicPartition;
+
+/// Name of the consumers that read progress; they commit nothing.
+const READER_GROUP: &str = "logdir-mirror";
+
+/// Both sides, before anything is written.
+struct Sides<'a> {
+    args: &'a MirrorArgs,
+    cluster: Cluster,
+    reader: Reader,
+    name: String,
+    there: BTreeMap<String, TargetTopic>,
+}
+
+impl Sides<'_> {
+    fn to(&self) -> &ToClusterArgs {
+        &self.args.to_cluster
+    }
+
+    fn replication_factor(&self) -> i32 {
+        self.to().replication_factor.unwrap_or(-1)
+    }
+}
+
+/// Carries topics into a cluster.
+pub fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let listing = report::listing(global, ui)?;
+    let properties = properties(&args.to_cluster)?;
+    let cluster = Cluster::new(&args.to_cluster.to_cluster, properties).map_err(failed)?;
+    let paths = global.log_dirs()?;
+    let selection = Selection {
+        paths: &[],
+        log_dirs: &paths,
+        topics: &args.topic,
+        partitions: args.partition.as_ref(),
+        internal: false,
+        of_replicas: OfReplicas::Furthest,
+    };
+    let Selected { partitions, failures, messages, .. } = select(&selection)?;
+    let mut outcome = dirs::show_all(failures, ui);
+    messages.into_iter().for_each(|message| message.show(ui));
+    let opened = dirs::open(&paths, ui);
+    outcome |= opened.outcome;
+    let (believed, told) = dirs::believed_metadata(&opened.dirs, ui);
+    outcome |= told;
+    let name = name(&args.to_cluster, &opened.dirs)?;
+    let image = believed.map(|believed| believed.image);
+    let reader = cluster.reader(READER_GROUP).map_err(failed)?;
+    let metadata = cluster.reach(&reader).map_err(failed)?;
+    let sides = Sides { args, there: topics_of(&metadata), cluster, reader, name };
+    drop(metadata);
+    let (lanes, done) = mirror(&sides, &partitions, &opened.dirs, image.as_ref(), global, ui)?;
+    show_said(&sides.cluster, ui);
+    outcome |= done.outcome;
+    if let Some(mut sum) = done.sum {
+        sum.elapsed = started.elapsed();
+        report::print(&lanes, listing, args.no_header, &sum, ui);
+    }
+    Ok(outcome)
+}
+
+/// How it ended; without a sum, nothing was begun.
+struct Done {
+    outcome: Outcome,
+    sum: Option<Sum>,
+}
+
+fn mirror<'p>(
+    sides: &Sides<'_>,
+    partitions: &'p [Partition],
+    log_dirs: &[LogDir],
+    image: Option<&MetadataImage>,
+    global: &GlobalArgs,
+    ui: &mut Ui,
+) -> anyhow::Result<(Vec<Lane<'p>>, Done)> {
+    let (args, cluster, reader) = (sides.args, &sides.cluster, &sides.reader);
+    let refused = |outcome| Done { outcome, sum: None };
+    let mut topics = plan::source_topics(partitions, log_dirs, image);
+    let wrong = targets::wrong_counts(&topics, &sides.there);
+    if !wrong.is_empty() {
+        return Ok((Vec::new(), refused(dirs::show_all(wrong, ui))));
+    }
+    let (mut lanes, mut outcome) = lanes_of(partitions, &topics, args, ui);
+    let mirrored: BTreeSet<TopicPartition> = lanes.iter().map(|lane| lane.name().clone()).collect();
+    let (mut groups, told) = Groups::read(&sides.to().groups, log_dirs, &mirrored, ui)?;
+    outcome |= told;
+    let (syncs, checkpoints) = (syncs_topic(&sides.name), checkpoints_topic(&sides.name));
+
+    let admin = Admin::open(cluster).map_err(failed)?;
+    let existing: Vec<&str> =
+        topics.iter().map(|topic| topic.name.as_str()).filter(|name| sides.there.contains_key(*name)).collect();
+    let configs = admin.configs(&existing).map_err(failed)?;
+    let codec = plan::sample(&lanes, &mut topics);
+    let tuning = Tuning { codec: codec.name(), batch_bytes: targets::batch_bytes(&topics, &configs) };
+    // Whoever had the transactional id is fenced and its transaction ended, before the progress is read.
+    let sender = if args.dry_run {
+        None
+    } else {
+        let transactional_id = format!("logdir-mirror-{}", sides.name);
+        let sender = Sender::open(cluster, &transactional_id, lanes.len(), &tuning).map_err(failed)?;
+        sender.init().map_err(failed)?;
+        Some(sender)
+    };
+    let standing = match sides.there.contains_key(&syncs) {
+        true => Standing::read(cluster, reader, &syncs, &mut groups.translator)?,
+        false => Standing::default(),
+    };
+    if !groups.is_empty() && sides.there.contains_key(&checkpoints) {
+        groups.read_checkpoints(cluster, reader, &checkpoints)?;
+    }
+    let mut findings = Findings::default();
+    for lane in &mut lanes {
+        let name = lane.name();
+        let mut ends = TargetEnds::default();
+        if sides.there.contains_key(&name.topic) {
+            let (low, high) = progress::ends(cluster, reader, &name.topic, name.partition).map_err(failed)?;
+            ends = TargetEnds { low, high };
+        }
+        standing::place(lane, standing.of(name), ends, sides.to().append, &mut groups.translator, &mut findings);
+        lane.bytes_left = plan::bytes_left(lane);
+    }
+    show_said(cluster, ui);
+    if let Some(ends) = standing::go_on(findings, sides.to().on_gap, ui) {
+        return Ok((lanes, refused(outcome.and(ends))));
+    }
+    targets::say_differences(&topics, &configs, ui);
+    targets::say_undone(&topics, &configs, now_ms(), ui);
+
+    let mut wanted = targets::to_make(&topics, &sides.there, sides.replication_factor());
+    let mut sum =
+        Sum { topics_made: wanted.len(), transactions: 0, elapsed: std::time::Duration::ZERO, is_dry: args.dry_run };
+    let Some(sender) = sender else {
+        for topic in &wanted {
+            ui.note(&format!("topic '{}' is made, with {} partitions", topic.name, topic.partitions));
+        }
+        return Ok((lanes, Done { outcome, sum: Some(sum) }));
+    };
+    wanted.extend(progress_topics(sides, [&syncs, &checkpoints]));
+    make(&admin, sides, &wanted, &topics, ui)?;
+
+    let interrupt = Interrupt::listen()?;
+    let map = sides.to().map.as_deref().map(MapFile::create).transpose()?;
+    let total = lanes.iter().map(|lane| lane.bytes_left).sum();
+    let mut progress = ui.progress(total, "mirroring");
+    let mut copy = Copy {
+        cluster,
+        sender,
+        syncs_topic: syncs,
+        checkpoints_topic: checkpoints,
+        throttle: args.throttle,
+        transaction_bytes: sides.to().transaction_bytes.max(1),
+        map,
+        groups,
+        interrupt,
+        transactions: 0,
+        sent_bytes: 0,
+    };
+    let ended = copy.run(&mut lanes, &mut progress, ui)?;
+    outcome |= ended;
+    if ended != Outcome::Interrupted && !copy.groups.is_empty() {
+        copy.write_checkpoints()?;
+        outcome |= copy.groups.commit(cluster, &lanes, global.output() == Some(crate::cli::args::OutputFormat::Json), ui)?;
+    }
+    drop(progress);
+    say_without_time(&lanes, ui);
+    if outcome == Outcome::Interrupted {
+        ui.note("interrupted: what was sent is committed; run again to go on");
+    }
+    sum.transactions = copy.transactions;
+    Ok((lanes, Done { outcome, sum: Some(sum) }))
+}
+
+/// The user's settings; what is wrong with them is told without their values.
+fn properties(args: &ToClusterArgs) -> anyhow::Result<Properties> {
+    let mut properties = Properties::default();
+    if let Some(file) = &args.command_config {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        properties.add_file(&text).map_err(|error| Problem::usage(error.to_string()).path(file))?;
+    }
+    for arg in &args.client_property {
+        properties.add(&arg.0).map_err(|error| Problem::usage(format!("-X: {error}")))?;
+    }
+    Ok(properties)
+}
+
+/// The name that progress is kept under.
+fn name(args: &ToClusterArgs, log_dirs: &[LogDir]) -> anyhow::Result<String> {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => {
+            let ids: BTreeSet<&str> = log_dirs.iter().filter_map(|dir| dir.meta()?.cluster_id()).collect();
+            let mut ids = ids.into_iter();
+            match (ids.next(), ids.next()) {
+                (Some(id), None) => id.to_owned(),
+                (None, _) => {
+                    return Err(Problem::usage("no meta.properties in these directories says which cluster they are of")
+                        .hint("say under which name progress is to be kept: --name NAME")
+                        .into());
+                }
+                (Some(one), Some(other)) => {
+                    let text = format!("the directories are of several clusters: {one} and {other}");
+                    return Err(Problem::usage(text).hint("mirror them one by one").into());
+                }
+            }
+        }
+    };
+    for topic in [syncs_topic(&name), checkpoints_topic(&name)] {
+        if let Err(error) = check_topic_name(&topic) {
+            return Err(Problem::usage(format!("--name {name:?}: no topic can be named '{topic}': {error}")).into());
+        }
+    }
+    Ok(name)
+}
+
+/// A lane for each partition; those that cannot be read are told.
+fn lanes_of<'p>(
+    partitions: &'p [Partition],
+    topics: &[SourceTopic],
+    args: &MirrorArgs,
+    ui: &mut Ui,
+) -> (Vec<Lane<'p>>, Outcome) {
+    let reading = Reading { isolation: args.isolation_level, on_gap: args.to_cluster.on_gap };
+    let (mut lanes, mut outcome) = (Vec::with_capacity(partitions.len()), Outcome::Done);
+    for partition in partitions {
+        let mut lane = match Lane::new(partition, reading) {
+            Ok(lane) => lane,
+            Err(error) => {
+                outcome |= dirs::show_all([storage_problem(&error)], ui);
+                continue;
+            }
+        };
+        let name = lane.name();
+        let topic = topics.iter().find(|topic| topic.name == name.topic);
+        lane.is_compacted |= topic.is_some_and(SourceTopic::is_compacted);
+        let file = partition.dir().join(partition_metadata::FILE_NAME);
+        lane.topic_id = present(partition_metadata::read(&file)).ok().flatten().map(|found| found.topic_id);
+        if let Some(open) = partition.log_end().ok().filter(|log_end| *log_end > lane.end) {
+            ui.warning(
+                Problem::new("notice", format!(
+                    "{name}: a transaction is open at offset {}: offsets up to {open} are left for a later run",
+                    lane.end
+                ))
+                .hint("see which with: logdir transactions find-hanging"),
+            );
+        }
+        lanes.push(lane);
+    }
+    (lanes, outcome)
+}
+
+fn progress_topics(sides: &Sides<'_>, names: [&String; 2]) -> Vec<Wanted> {
+    let missing = names.into_iter().filter(|name| !sides.there.contains_key(*name));
+    missing.map(|name| targets::of_progress(name, sides.replication_factor())).collect()
+}
+
+fn make(
+    admin: &Admin<'_>,
+    sides: &Sides<'_>,
+    wanted: &[Wanted],
+    topics: &[SourceTopic],
+    ui: &mut Ui,
+) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // All or none, as far as asking first can tell.
+    admin.create(wanted, true).map_err(failed)?;
+    admin.create(wanted, false).map_err(failed)?;
+    admin.wait_for(&sides.reader, wanted).map_err(failed)?;
+    for topic in wanted {
+        ui.note(&format!("made topic '{}' with {} partitions", topic.name, topic.partitions));
+    }
+    let unknown: Vec<&str> = wanted
+        .iter()
+        .filter_map(|topic| topics.iter().find(|source| source.name == topic.name && !source.is_known))
+        .map(|topic| topic.name.as_str())
+        .collect();
+    if !unknown.is_empty() {
+        ui.note(&format!(
+            "no metadata log here knows the settings of {}: made with the cluster's defaults",
+            unknown.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+fn say_without_time(lanes: &[Lane<'_>], ui: &mut Ui) {
+    for lane in lanes.iter().filter(|lane| lane.without_time > 0) {
+        let text = format!(
+            "{}: {} records have the timestamp 0, which librdkafka replaces by the time of sending",
+            lane.name(),
+            lane.without_time
+        );
+        ui.warning(Problem::new("notice", text));
+    }
+}
