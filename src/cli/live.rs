@@ -21,7 +21,6 @@ fn read_by(command: &Command, global: &GlobalArgs) -> Option<Vec<PathBuf>> {
         Command::Topics(args) => topics::only_reads(args).then(Vec::new),
         Command::Reassign(args) => reassign::only_reads(args, global).then(Vec::new),
         Command::SimulateFailover(args) => simulate_failover::read_by(args),
-        Command::Mirror(_) => Some(Vec::new()),
         Command::Produce(_)
         | Command::PartitionOf(_)
         | Command::Recover(_)

@@ -66,6 +66,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("no_start", "a broker would refuse to start"),
     ("offline", "a broker would take a log directory offline"),
     ("gap", "offsets that are to be mirrored are missing, or are not those that were mirrored before"),
+    ("damage", "a log that is to be mirrored is damaged"),
+    ("shorter", "a log ends before what was mirrored of it does"),
+    ("diverged", "a log holds other records than were mirrored of it"),
+    ("recreated", "a topic was deleted and made again since it was mirrored"),
     ("unreachable", "no broker of a cluster answers"),
     ("error", "anything else"),
 ];

@@ -116,6 +116,10 @@ impl ClientContext for Listener {
         if facility == "CONFWARN" {
             return;
         }
+        // A coordinator that is not ready yet is waited for.
+        if facility == "GETPID" && text.ends_with("retrying") {
+            return;
+        }
         let text = match text.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: ")) {
             Some((_, text)) => text,
             None => text,
@@ -226,7 +230,7 @@ impl Cluster {
 
     /// A consumer in `group` that commits only what it is told to, and sees committed records only.
     pub fn reader(&self, group: &str) -> Result<Reader, ClusterError> {
-        let ours = [
+        let mut ours = vec![
             ("group.id", group),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -235,6 +239,10 @@ impl Cluster {
             ("enable.partition.eof", "true"),
             ("allow.auto.create.topics", "false"),
         ];
+        // The end of a topic is told when a fetch has waited in vain.
+        if !self.properties.has("fetch.wait.max.ms") {
+            ours.push(("fetch.wait.max.ms", "50"));
+        }
         self.client(&ours, self.listener.clone())
     }
 

@@ -40,7 +40,9 @@ pub fn commit(
     let failed = |error: KafkaError| cluster.failed(&what, &error);
     let reader = cluster.reader(group)?;
     let mut asked = TopicPartitionList::new();
-    offsets.keys().for_each(|partition| drop(asked.add_partition(&partition.topic, partition.partition)));
+    for partition in offsets.keys() {
+        asked.add_partition(&partition.topic, partition.partition);
+    }
     let there = reader.committed_offsets(asked, REQUEST_MAX).map_err(failed)?;
     let mut ahead = BTreeMap::new();
     for element in there.elements() {

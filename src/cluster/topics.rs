@@ -94,10 +94,8 @@ impl<'c> Admin<'c> {
             let what = "settings of topics";
             let answers = block_on(self.client.describe_configs(asked.iter(), &Admin::options()));
             for answer in answers.map_err(|error| self.cluster.failed(what, &error))? {
-                let described = answer.map_err(|code| ClusterError::Failed {
-                    what: what.to_owned(),
-                    reason: code.to_string(),
-                })?;
+                let described =
+                    answer.map_err(|code| ClusterError::Failed { what: what.to_owned(), reason: code.to_string() })?;
                 let OwnedResourceSpecifier::Topic(topic) = described.specifier else { continue };
                 let entries = described.entries.into_iter().filter_map(|entry| {
                     let is_own = entry.source == ConfigSource::DynamicTopic;
@@ -131,8 +129,8 @@ impl<'c> Admin<'c> {
         Ok(())
     }
 
-    /// Waits until every topic that was made has leaders, as the brokers see it.
-    pub fn wait_for(&self, reader: &Reader, topics: &[Wanted]) -> Result<(), ClusterError> {
+    /// Waits until every topic that was made has leaders, as the brokers see it; gives all topics there are then.
+    pub fn wait_for(&self, reader: &Reader, topics: &[Wanted]) -> Result<BTreeMap<String, TargetTopic>, ClusterError> {
         let started = Instant::now();
         loop {
             let metadata = reader.fetch_metadata(None, REQUEST_MAX);
@@ -141,7 +139,7 @@ impl<'c> Admin<'c> {
             let is_ready = |wanted: &&Wanted| {
                 there.get(&wanted.name).is_some_and(|topic| topic.partitions >= wanted.partitions && topic.has_leaders)
             };
-            let Some(missing) = topics.iter().find(|wanted| !is_ready(wanted)) else { return Ok(()) };
+            let Some(missing) = topics.iter().find(|wanted| !is_ready(wanted)) else { return Ok(there) };
             if started.elapsed() > REQUEST_MAX {
                 let what = format!("waiting for topic '{}'", missing.name);
                 return Err(ClusterError::Failed { what, reason: "a partition has no leader".to_owned() });

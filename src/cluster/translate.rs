@@ -92,7 +92,8 @@ mod tests {
     use super::*;
 
     fn span(from: i64, upstream: i64, downstream: i64, runs: &[(i64, i64, u64)]) -> Span {
-        let runs = runs.iter().map(|(source, target, count)| Mapped { source: *source, target: *target, count: *count });
+        let runs =
+            runs.iter().map(|(source, target, count)| Mapped { source: *source, target: *target, count: *count });
         Span { from, upstream, downstream, runs: runs.collect() }
     }
 

@@ -258,3 +258,27 @@ fn a_cut_at_one_moment_is_a_beginning_that_a_later_run_goes_on_from() {
     };
     assert_eq!(dump(&to), dump(&source));
 }
+
+#[test]
+#[cfg(not(feature = "cluster"))]
+fn a_build_without_a_client_says_how_to_get_one() {
+    let place = Place::new();
+    let (code, _, stderr) = run(&["mirror", "-d", place.source.to_str().unwrap(), "--to-cluster", "127.0.0.1:1"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("cargo install logdir --features cluster"), "{stderr}");
+}
+
+#[test]
+fn a_mirror_has_one_target() {
+    let (code, _, stderr) = run(&["mirror", "-d", "x"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("--to <LOG_DIR>|--to-cluster"), "{stderr}");
+    for args in [
+        &["--to", "y", "--to-cluster", "z:1"][..],
+        &["--to-cluster", "z:1", "--until", "-1h"],
+        &["--to", "y", "--append"],
+    ] {
+        let (code, _, stderr) = run(&[&["mirror", "-d", "x"], args].concat());
+        assert_eq!(code, 2, "{args:?}: {stderr}");
+    }
+}

@@ -124,7 +124,7 @@ pub const CLUSTER_ID: &str = "bG9nZGlyIGxpdmUgdGVzdA";
 
 impl Broker {
     /// Formats a directory and starts a broker on it; `settings` are added to `server.properties`, `$DIR` in them
-    /// is the directory everything of the broker is in.
+    /// is the directory everything of the broker is in, `$PORT` and `$CONTROLLER` are its ports.
     pub fn start(kafka: &Kafka, settings: &str) -> Broker {
         Broker::start_as(kafka, CLUSTER_ID, settings, Quorum::Static)
     }
@@ -155,6 +155,7 @@ impl Broker {
             data.display()
         );
         let properties = properties.replace("$DIR", &dir.path().display().to_string());
+        let properties = properties.replace("$PORT", &port.to_string()).replace("$CONTROLLER", &controller.to_string());
         fs::write(dir.path().join("server.properties"), properties).unwrap();
         let mut broker = Broker { kafka: kafka.clone(), dir, port, process: None, start: 0 };
         let formatted = broker

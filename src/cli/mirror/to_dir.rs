@@ -16,7 +16,7 @@ use crate::cli::json_row::JsonRow;
 use crate::cli::range::{Bound, Offsets};
 use crate::cli::session::{session_problem, tell};
 use crate::cli::topics::problem::create_problem;
-use crate::cli::ui::{Problem, Ui};
+use crate::cli::ui::{Problem, Progress, Ui};
 use crate::schema::image::MetadataImage;
 use crate::schema::topic_configs::topic_configs;
 use crate::storage::fs::StorageError;
@@ -28,14 +28,13 @@ use crate::storage::{create, meta_properties, metadata_log};
 use crate::types::{Offset, TopicPartition};
 
 /// Copies, or says what would be.
-pub(super) fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    let interrupt = Interrupt::listen()?;
+pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let mut rows = Rows::new(args.no_header, global, ui)?;
     let sources = global.log_dirs()?;
-    refuse_same(&sources, &args.to)?;
+    refuse_same(&sources, to)?;
     let (partitions, mut outcome) = selected(args, &sources, ui)?;
     let opened = dirs::open(&sources, ui);
-    let copies = copies(&args.to)?;
+    let copies = copies(to)?;
     let (metadata, told) = dirs::believed_metadata(&opened.dirs, ui);
     outcome |= told;
     let image = metadata.as_ref().map(|metadata| &metadata.image);
@@ -43,25 +42,18 @@ pub(super) fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow
     let on_gap = OnGap::from(args.on_gap);
     let bytes: u64 = plans.iter().filter(|plan| plan.has_work(on_gap)).map(|plan| plan.bytes).sum();
     let mut totals = Totals::default();
-    if args.dry_run {
+    if args.dry_run || !plans.iter().any(|plan| plan.has_work(on_gap)) {
         for plan in &plans {
             outcome |= would(plan, on_gap, &mut rows, &mut totals, ui)?;
         }
-    } else if plans.iter().any(|plan| plan.has_work(on_gap)) {
-        make_target(&args.to, &opened.dirs, ui)?;
-        refuse_full(&args.to, bytes)?;
-        outcome |= carry_out(args, &plans, bytes, &interrupt, &mut rows, &mut totals, ui)?;
     } else {
-        for plan in &plans {
-            outcome |=
-                settled(args, plan, &plan.finding.iter().cloned().collect::<Vec<_>>(), plan.finding.is_some(), ui);
-            let action = if plan.finding.is_some() { "stopped" } else { "level" };
-            totals.count(action, 0);
-            let findings: Vec<Finding> = plan.finding.iter().cloned().collect();
-            if action != "level" || rows.is_json() {
-                rows.row(&Row { plan, action, to: plan.from, bytes: 0, findings: &findings }, ui)?;
-            }
-        }
+        make_target(to, &opened.dirs, ui)?;
+        refuse_full(to, bytes)?;
+        let options =
+            Options { on_gap, allow_truncate: args.allow_truncate, throttle: args.throttle, now_ms: now_ms() };
+        let mut mirror = Mirror::open(to, options).map_err(|error| mirror_problem(&error))?;
+        let progress = ui.progress(bytes, "copying");
+        outcome |= carry_out(&mut mirror, &plans, progress, &mut rows, &mut totals, ui)?;
     }
     totals.tell(args.dry_run, rows.is_json(), ui);
     Ok(outcome)
@@ -84,8 +76,8 @@ fn selected(args: &MirrorArgs, sources: &[PathBuf], ui: &mut Ui) -> anyhow::Resu
     let selection = Selection {
         paths: &[],
         log_dirs: sources,
-        topics: &args.topics,
-        partitions: args.partitions.as_ref(),
+        topics: &args.topic,
+        partitions: args.partition.as_ref(),
         internal: !args.exclude_internal,
         of_replicas: OfReplicas::Furthest,
     };
@@ -265,7 +257,7 @@ impl Totals {
     }
 }
 
-/// One partition of a dry run.
+/// One partition that is only looked at.
 fn would(plan: &Plan, on_gap: OnGap, rows: &mut Rows, totals: &mut Totals, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let has_work = plan.has_work(on_gap);
     let action = match (has_work, plan.is_level(), plan.has_copy) {
@@ -285,22 +277,15 @@ fn would(plan: &Plan, on_gap: OnGap, rows: &mut Rows, totals: &mut Totals, ui: &
 }
 
 fn carry_out(
-    args: &MirrorArgs,
+    mirror: &mut Mirror,
     plans: &[Plan],
-    bytes: u64,
-    interrupt: &Interrupt,
+    progress: Progress,
     rows: &mut Rows,
     totals: &mut Totals,
     ui: &mut Ui,
 ) -> anyhow::Result<Outcome> {
-    let options = Options {
-        on_gap: args.on_gap.into(),
-        allow_truncate: args.allow_truncate,
-        throttle: args.throttle,
-        now_ms: now_ms(),
-    };
-    let mut mirror = Mirror::open(&args.to, options).map_err(|error| mirror_problem(&error))?;
-    let progress = std::sync::Mutex::new(ui.progress(bytes, "copying"));
+    let interrupt = Interrupt::listen()?;
+    let progress = std::sync::Mutex::new(progress);
     let add = |bytes| progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(bytes);
     let mut outcome = Outcome::Done;
     for plan in plans {
@@ -330,7 +315,7 @@ fn carry_out(
         if action != "level" || rows.is_json() {
             rows.row(&Row { plan, action, to: done.end, bytes: size, findings: &done.findings }, ui)?;
         }
-        outcome |= tell_findings(options.on_gap, plan.partition(), &done.findings, done.is_stopped, ui);
+        outcome |= tell_findings(mirror.on_gap(), plan.partition(), &done.findings, done.is_stopped, ui);
         if interrupt.is_asked() {
             outcome = Outcome::Interrupted;
             break;
@@ -345,10 +330,6 @@ fn carry_out(
         ui.note("interrupted: what came over is whole and on disk; run it again to go on");
     }
     Ok(outcome)
-}
-
-fn settled(args: &MirrorArgs, plan: &Plan, findings: &[Finding], is_stopped: bool, ui: &mut Ui) -> Outcome {
-    tell_findings(args.on_gap.into(), plan.partition(), findings, is_stopped, ui)
 }
 
 /// Tells what is in the way of a partition; a decision that was made leaves a warning.

@@ -126,7 +126,7 @@ impl Finding {
         match self {
             Finding::Gap { .. } | Finding::Hole { .. } => "gap",
             Finding::Damage { .. } => "damage",
-            Finding::Shorter { .. } => "truncated",
+            Finding::Shorter { .. } => "shorter",
             Finding::Differs { .. } => "diverged",
             Finding::Recreated { .. } => "recreated",
             Finding::Refused { .. } => "refused",

@@ -112,6 +112,11 @@ impl Mirror {
         })
     }
 
+    /// What is done where a source does not go on from its copy.
+    pub const fn on_gap(&self) -> OnGap {
+        self.options.on_gap
+    }
+
     /// What was done that its user should know, since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -64,7 +64,7 @@ impl Copy<'_> {
         let mut fed = Fed::default();
         let (mut outcome, mut tries) = (Outcome::Done, 0);
         loop {
-            let done = self.transaction(lanes, &mut turns, &mut fed, started, progress);
+            let done = self.transaction(lanes, &mut turns, &mut fed, progress);
             show_said(self.cluster, ui);
             for message in fed.messages.drain(..) {
                 if message.severity == crate::cli::message::Severity::Error {
@@ -73,13 +73,16 @@ impl Copy<'_> {
                 message.show(ui);
             }
             match done {
-                Ok(true) => tries = 0,
+                Ok(true) => {
+                    tries = 0;
+                    self.hold_back(fed.bytes, started);
+                }
                 Ok(false) => break,
                 Err(Trouble::Cluster(ClusterError::Record { slot, number, reason })) => {
                     // Everything in front of it still goes over.
                     let lane = &mut lanes[slot];
                     let offset = lane.offset_sent(number);
-                    lane.end_before(offset);
+                    lane.refuse(offset);
                     let text = format!("{}: the record at offset {offset} is refused: {reason}", lane.name());
                     ui.error(Problem::new("refused", text).path(lane.partition.dir()));
                     outcome |= Outcome::Failed;
@@ -87,7 +90,10 @@ impl Copy<'_> {
                 }
                 Err(Trouble::Cluster(ClusterError::Aborted(reason))) if tries < TRIES_MAX => {
                     tries += 1;
-                    ui.warning(Problem::new("notice", format!("a transaction was aborted, and is tried again: {reason}")));
+                    ui.warning(Problem::new(
+                        "notice",
+                        format!("a transaction was aborted, and is tried again: {reason}"),
+                    ));
                     self.take_back(lanes, &mut turns)?;
                 }
                 Err(Trouble::Cluster(error)) => {
@@ -119,24 +125,24 @@ impl Copy<'_> {
         lanes: &mut [Lane<'_>],
         turns: &mut Turns,
         fed: &mut Fed,
-        started: Instant,
         progress: &mut Progress,
     ) -> Result<bool, Trouble> {
         let Some(mut slot) = turns.next(lanes) else { return Ok(false) };
         self.sender.begin()?;
         let (begun, mut touched) = (Instant::now(), BTreeSet::new());
         fed.bytes = 0;
+        // Nothing waits inside a transaction: brokers end one that takes too long.
+        let bytes_max = self.throttle.map_or(self.transaction_bytes, |rate| rate.min(self.transaction_bytes));
         loop {
-            let (lane, bytes_before) = (&mut lanes[slot], fed.bytes);
-            let fed_it = lane.feed(slot, &mut self.sender, TURN_BYTES, fed);
+            let lane = &mut lanes[slot];
+            let fed_it = lane.feed(slot, &mut self.sender, TURN_BYTES.min(bytes_max), fed);
             progress.add(std::mem::take(&mut fed.read_bytes));
             if lane.position > lane.committed {
                 touched.insert(slot);
             }
             fed_it?;
             turns.give_back(slot, lanes);
-            self.hold_back(fed.bytes - bytes_before, started);
-            let is_full = fed.bytes >= self.transaction_bytes || begun.elapsed() >= COLLECT_MAX;
+            let is_full = fed.bytes >= bytes_max || begun.elapsed() >= COLLECT_MAX;
             if is_full || self.interrupt.is_asked() {
                 break;
             }

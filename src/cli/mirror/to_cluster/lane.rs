@@ -6,8 +6,8 @@ use crate::batch::{Decompressor, Frame};
 use crate::cli::consume::stream::{PartitionStream, StreamOptions};
 use crate::cli::consume::{IsolationLevel, OnCorrupt, storage_problem};
 use crate::cli::message::Message;
+use crate::cli::mirror::GapArg;
 use crate::cli::range::{Bound, OffsetRange};
-use crate::cli::mirror::to_cluster::OnGap;
 use crate::cluster::client::ClusterError;
 use crate::cluster::runs::{self, Run};
 use crate::cluster::sender::{Outgoing, Sender};
@@ -35,7 +35,7 @@ pub struct Reading {
     /// Which records of transactions.
     pub isolation: IsolationLevel,
     /// What to do at a gap.
-    pub on_gap: OnGap,
+    pub on_gap: GapArg,
 }
 
 /// A partition on its way.
@@ -74,6 +74,7 @@ pub struct Lane<'p> {
     pub without_time: u64,
     /// Bytes on disk that are to be read, about.
     pub bytes_left: u64,
+    is_refused: bool,
     reading: Reading,
     stream: Option<PartitionStream<'p>>,
     transactions: Transactions<'p>,
@@ -127,6 +128,7 @@ impl<'p> Lane<'p> {
             sent_bytes: 0,
             without_time: 0,
             bytes_left: 0,
+            is_refused: false,
             reading,
             stream: None,
             transactions,
@@ -152,7 +154,7 @@ impl<'p> Lane<'p> {
         self.sent_bytes = 0;
         self.stream = None;
         // What stopped it is met again.
-        self.state = if self.position < self.end { State::Open } else { State::Done };
+        self.state = if self.position < self.end { State::Open } else { self.ended() };
     }
 
     /// The record with this number in the open transaction.
@@ -161,9 +163,16 @@ impl<'p> Lane<'p> {
         runs::nth(&self.sent, number).map_or(self.position, Offset::new)
     }
 
-    /// Ends in front of `offset`.
-    pub fn end_before(&mut self, offset: Offset) {
+    /// The record at `offset` is refused: what is in front of it is all that goes over.
+    pub fn refuse(&mut self, offset: Offset) {
         self.end = offset;
+        self.is_refused = true;
+        self.rewind();
+    }
+
+    /// How it ends when everything up to its end is read.
+    const fn ended(&self) -> State {
+        if self.is_refused { State::Stopped } else { State::Done }
     }
 
     /// Reads on and sends, until `budget` bytes are sent or there is no more.
@@ -224,14 +233,15 @@ impl<'p> Lane<'p> {
         let Some(batch) = batch else {
             let (stopped, outdated) = (stream.is_stopped(), stream.is_outdated());
             if outdated {
-                let text = "segments were deleted while they were about to be read; run again to read what there is now";
+                let text =
+                    "segments were deleted while they were about to be read; run again to read what there is now";
                 fed.messages.push(Message::error("gap", text).of(self.partition.dir()));
             }
             if stopped || outdated {
                 self.state = State::Stopped;
             } else {
                 self.position = self.end;
-                self.state = State::Done;
+                self.state = self.ended();
             }
             return Ok(Ok(()));
         };
@@ -241,7 +251,7 @@ impl<'p> Lane<'p> {
         if let Some(base) = missing {
             let from = self.position;
             let text = format!("{name}: offsets {from}..{base} are missing, and the topic is not compacted");
-            if self.reading.on_gap == OnGap::Stop {
+            if self.reading.on_gap == GapArg::Stop {
                 let hint = "mirror what is behind them too with: --on-gap keep";
                 fed.messages.push(Message::error("gap", text).of(self.partition.dir()).hint(hint));
                 self.state = State::Stopped;

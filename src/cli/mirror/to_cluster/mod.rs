@@ -27,19 +27,10 @@ use std::path::PathBuf;
 use super::MirrorArgs;
 use crate::cli::Outcome;
 use crate::cli::args::GlobalArgs;
+use crate::cli::consume::IsolationLevel;
 #[cfg(not(feature = "cluster"))]
 use crate::cli::ui::Problem;
 use crate::cli::ui::Ui;
-
-/// What to do where offsets are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum OnGap {
-    /// Stop in front of them, exit 1
-    #[default]
-    Stop,
-    /// Go on behind them
-    Keep,
-}
 
 /// A `key=value` of the command line, which may be a secret.
 #[derive(Clone)]
@@ -64,33 +55,33 @@ impl PropertyArg {
 #[command(next_help_heading = "Options of --to-cluster")]
 pub struct ToClusterArgs {
     /// Brokers of the cluster that the records go to, such as broker1:9092,broker2:9092
-    #[arg(long, value_name = "HOST:PORT,..", required = true)]
-    pub to_cluster: String,
+    #[arg(long, value_name = "HOST:PORT,..")]
+    pub to_cluster: Option<String>,
     /// Setting of the client, as librdkafka names it (repeatable)
     ///
     /// Others of this machine see a command line: a password belongs into the file of --command-config.
-    #[arg(short = 'X', value_name = "K=V", value_parser = PropertyArg::parse)]
+    #[arg(short = 'X', value_name = "K=V", requires = "to_cluster", value_parser = PropertyArg::parse)]
     pub client_property: Vec<PropertyArg>,
     /// File with such settings, one key=value a line, # in front of comments
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "to_cluster")]
     pub command_config: Option<PathBuf>,
+    /// Which records of transactions are carried over
+    #[arg(long, value_name = "LEVEL", default_value = "read_committed", hide_short_help = true)]
+    pub isolation_level: IsolationLevel,
     /// Name of the source, which progress is kept under [default: its cluster's id]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "to_cluster")]
     pub name: Option<String>,
     /// Groups whose committed offsets go along, or all
-    #[arg(long, value_name = "GROUP,..", value_delimiter = ',')]
+    #[arg(long, value_name = "GROUP,..", value_delimiter = ',', requires = "to_cluster")]
     pub groups: Vec<String>,
-    /// What to do where offsets of the source are missing, or are not those mirrored before
-    #[arg(long, value_name = "ACTION", default_value = "stop")]
-    pub on_gap: OnGap,
     /// Write which offsets of the source became which of the target: CSV, or with .json and .ndjson a JSON object a line
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "to_cluster")]
     pub map: Option<PathBuf>,
     /// Replicas of topics that are made [default: the cluster's default]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(i16::MAX)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(i16::MAX)), requires = "to_cluster")]
     pub replication_factor: Option<i32>,
     /// Go on in topics that hold records which are not from here
-    #[arg(long)]
+    #[arg(long, requires = "to_cluster")]
     pub append: bool,
     /// Most bytes of records in one transaction
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = crate::cli::size::parse, hide_short_help = true)]
@@ -99,13 +90,13 @@ pub struct ToClusterArgs {
 
 /// Carries topics into a cluster.
 #[cfg(feature = "cluster")]
-pub fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
-    run::run(args, global, ui)
+pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+    run::run(args, servers, global, ui)
 }
 
 /// Says that this build cannot.
 #[cfg(not(feature = "cluster"))]
-pub fn run(_: &MirrorArgs, _: &GlobalArgs, _: &mut Ui) -> anyhow::Result<Outcome> {
+pub fn run(_: &MirrorArgs, _: &str, _: &GlobalArgs, _: &mut Ui) -> anyhow::Result<Outcome> {
     let problem = Problem::usage("--to-cluster: this build has no client for clusters (feature 'cluster')");
     Err(problem.hint("install one that has: cargo install logdir --features cluster").into())
 }

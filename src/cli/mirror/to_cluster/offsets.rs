@@ -52,7 +52,8 @@ impl Groups {
         let outcome = show_remarks(remarks, ui);
         let is_all = named.iter().any(|name| name == "all");
         if let Some(unknown) = named.iter().find(|name| !is_all && coordinator.group(name).is_none()) {
-            let problem = Problem::new("not_found", format!("group '{unknown}' has committed nothing in these directories"));
+            let problem =
+                Problem::new("not_found", format!("group '{unknown}' has committed nothing in these directories"));
             return Err(problem.hint("see which groups there are with: logdir groups list").into());
         }
         for (id, group) in coordinator.groups() {
@@ -66,7 +67,8 @@ impl Groups {
                     continue;
                 }
                 all.translator.ask(partition, offset);
-                positions.insert(partition.clone(), Position { offset, metadata: committed.committed.metadata.clone() });
+                positions
+                    .insert(partition.clone(), Position { offset, metadata: committed.committed.metadata.clone() });
             }
             if !positions.is_empty() {
                 all.positions.insert(id.clone(), positions);
@@ -145,13 +147,7 @@ impl Groups {
     }
 
     /// Commits them in the target, group by group.
-    pub fn commit(
-        &self,
-        cluster: &Cluster,
-        lanes: &[Lane<'_>],
-        is_json: bool,
-        ui: &mut Ui,
-    ) -> anyhow::Result<Outcome> {
+    pub fn commit(&self, cluster: &Cluster, lanes: &[Lane<'_>], is_json: bool, ui: &mut Ui) -> anyhow::Result<Outcome> {
         let unfinished: BTreeSet<&TopicPartition> =
             lanes.iter().filter(|lane| lane.state != State::Done).map(Lane::name).collect();
         let mut outcome = Outcome::Done;
@@ -195,7 +191,8 @@ impl Groups {
             let ahead = match groups::commit(cluster, group, &offsets).map_err(failed)? {
                 Committed::Done { ahead } => ahead,
                 Committed::InUse => {
-                    let text = format!("group '{group}' has members in the cluster: its offsets there are left as they are");
+                    let text =
+                        format!("group '{group}' has members in the cluster: its offsets there are left as they are");
                     ui.warning(Problem::new("in_use", text).hint("stop them, and run again"));
                     outcome |= Outcome::Findings;
                     continue;

@@ -84,7 +84,8 @@ pub fn print(lanes: &[Lane<'_>], mut listing: Option<Listing>, no_header: bool, 
                 listing.end_row(out);
             }
             None => {
-                let (records, size) = if sum.is_dry { ("records_max", "disk_bytes") } else { ("records", "size_bytes") };
+                let (records, size) =
+                    if sum.is_dry { ("records_max", "disk_bytes") } else { ("records", "size_bytes") };
                 JsonRow::new("partition")
                     .field("topic", name.topic.clone())
                     .field("partition", name.partition)

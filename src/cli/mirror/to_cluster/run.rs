@@ -56,11 +56,11 @@ impl Sides<'_> {
 }
 
 /// Carries topics into a cluster.
-pub fn run(args: &MirrorArgs, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
+pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let listing = report::listing(global, ui)?;
     let properties = properties(&args.to_cluster)?;
-    let cluster = Cluster::new(&args.to_cluster.to_cluster, properties).map_err(failed)?;
+    let cluster = Cluster::new(servers, properties).map_err(failed)?;
     let paths = global.log_dirs()?;
     let selection = Selection {
         paths: &[],
@@ -124,6 +124,10 @@ fn mirror<'p>(
     let existing: Vec<&str> =
         topics.iter().map(|topic| topic.name.as_str()).filter(|name| sides.there.contains_key(*name)).collect();
     let configs = admin.configs(&existing).map_err(failed)?;
+    let few = targets::too_few_replicas(&topics, &sides.there, &configs, sides.replication_factor());
+    if !few.is_empty() {
+        return Ok((lanes, refused(dirs::show_all(few, ui))));
+    }
     let codec = plan::sample(&lanes, &mut topics);
     let tuning = Tuning { codec: codec.name(), batch_bytes: targets::batch_bytes(&topics, &configs) };
     // Whoever had the transactional id is fenced and its transaction ended, before the progress is read.
@@ -154,7 +158,7 @@ fn mirror<'p>(
         lane.bytes_left = plan::bytes_left(lane);
     }
     show_said(cluster, ui);
-    if let Some(ends) = standing::go_on(findings, sides.to().on_gap, ui) {
+    if let Some(ends) = standing::go_on(findings, sides.args.on_gap, ui) {
         return Ok((lanes, refused(outcome.and(ends))));
     }
     targets::say_differences(&topics, &configs, ui);
@@ -170,7 +174,11 @@ fn mirror<'p>(
         return Ok((lanes, Done { outcome, sum: Some(sum) }));
     };
     wanted.extend(progress_topics(sides, [&syncs, &checkpoints]));
-    make(&admin, sides, &wanted, &topics, ui)?;
+    let made = make(&admin, sides, &wanted, &topics, ui)?;
+    let few = targets::too_few_replicas(&topics, &made, &configs, -1);
+    if !few.is_empty() {
+        return Ok((lanes, refused(dirs::show_all(few, ui))));
+    }
 
     let interrupt = Interrupt::listen()?;
     let map = sides.to().map.as_deref().map(MapFile::create).transpose()?;
@@ -193,7 +201,8 @@ fn mirror<'p>(
     outcome |= ended;
     if ended != Outcome::Interrupted && !copy.groups.is_empty() {
         copy.write_checkpoints()?;
-        outcome |= copy.groups.commit(cluster, &lanes, global.output() == Some(crate::cli::args::OutputFormat::Json), ui)?;
+        outcome |=
+            copy.groups.commit(cluster, &lanes, global.output() == Some(crate::cli::args::OutputFormat::Json), ui)?;
     }
     drop(progress);
     say_without_time(&lanes, ui);
@@ -227,9 +236,11 @@ fn name(args: &ToClusterArgs, log_dirs: &[LogDir]) -> anyhow::Result<String> {
             match (ids.next(), ids.next()) {
                 (Some(id), None) => id.to_owned(),
                 (None, _) => {
-                    return Err(Problem::usage("no meta.properties in these directories says which cluster they are of")
-                        .hint("say under which name progress is to be kept: --name NAME")
-                        .into());
+                    return Err(Problem::usage(
+                        "no meta.properties in these directories says which cluster they are of",
+                    )
+                    .hint("say under which name progress is to be kept: --name NAME")
+                    .into());
                 }
                 (Some(one), Some(other)) => {
                     let text = format!("the directories are of several clusters: {one} and {other}");
@@ -253,7 +264,7 @@ fn lanes_of<'p>(
     args: &MirrorArgs,
     ui: &mut Ui,
 ) -> (Vec<Lane<'p>>, Outcome) {
-    let reading = Reading { isolation: args.isolation_level, on_gap: args.to_cluster.on_gap };
+    let reading = Reading { isolation: args.to_cluster.isolation_level, on_gap: args.on_gap };
     let (mut lanes, mut outcome) = (Vec::with_capacity(partitions.len()), Outcome::Done);
     for partition in partitions {
         let mut lane = match Lane::new(partition, reading) {
@@ -270,10 +281,13 @@ fn lanes_of<'p>(
         lane.topic_id = present(partition_metadata::read(&file)).ok().flatten().map(|found| found.topic_id);
         if let Some(open) = partition.log_end().ok().filter(|log_end| *log_end > lane.end) {
             ui.warning(
-                Problem::new("notice", format!(
-                    "{name}: a transaction is open at offset {}: offsets up to {open} are left for a later run",
-                    lane.end
-                ))
+                Problem::new(
+                    "notice",
+                    format!(
+                        "{name}: a transaction is open at offset {}: offsets up to {open} are left for a later run",
+                        lane.end
+                    ),
+                )
                 .hint("see which with: logdir transactions find-hanging"),
             );
         }
@@ -293,14 +307,14 @@ fn make(
     wanted: &[Wanted],
     topics: &[SourceTopic],
     ui: &mut Ui,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<BTreeMap<String, TargetTopic>> {
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     // All or none, as far as asking first can tell.
     admin.create(wanted, true).map_err(failed)?;
     admin.create(wanted, false).map_err(failed)?;
-    admin.wait_for(&sides.reader, wanted).map_err(failed)?;
+    let there = admin.wait_for(&sides.reader, wanted).map_err(failed)?;
     for topic in wanted {
         ui.note(&format!("made topic '{}' with {} partitions", topic.name, topic.partitions));
     }
@@ -315,7 +329,7 @@ fn make(
             unknown.join(", ")
         ));
     }
-    Ok(())
+    Ok(there)
 }
 
 fn say_without_time(lanes: &[Lane<'_>], ui: &mut Ui) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::lane::Lane;
-use super::OnGap;
 use super::problem::{failed, refused};
+use crate::cli::mirror::GapArg;
 use crate::cli::ui::{Problem, Ui};
 use crate::cluster::client::{Cluster, Reader};
 use crate::cluster::mm2::{OffsetSync, Span};
@@ -138,20 +138,21 @@ fn diverged(lane: &Lane<'_>, sync: &OffsetSync) -> Option<Offset> {
     let done = Offset::new(sync.span.upstream);
     let log_end = lane.partition.log_end().ok()?;
     let epochs = leader_epochs::read(&lane.partition.dir().join(leader_epochs::FILE_NAME)).ok();
-    let by_epoch = epochs.zip(sync.leader_epoch).and_then(|(epochs, epoch)| match epochs.end_offset_for(epoch, log_end) {
-        EpochEnd::Known { end, .. } => Some(end),
-        EpochEnd::Unknown => None,
-    });
+    let by_epoch =
+        epochs.zip(sync.leader_epoch).and_then(|(epochs, epoch)| match epochs.end_offset_for(epoch, log_end) {
+            EpochEnd::Known { end, .. } => Some(end),
+            EpochEnd::Unknown => None,
+        });
     let end = by_epoch.unwrap_or(log_end).min(log_end);
     (end < done).then_some(end)
 }
 
 /// Shows what is wrong; whether to go on.
-pub fn go_on(findings: Findings, on_gap: OnGap, ui: &mut Ui) -> Option<crate::cli::Outcome> {
+pub fn go_on(findings: Findings, on_gap: GapArg, ui: &mut Ui) -> Option<crate::cli::Outcome> {
     use crate::cli::Outcome;
     let mut outcome = None;
     for problem in findings.gaps {
-        if on_gap == OnGap::Stop {
+        if on_gap == GapArg::Stop {
             outcome = outcome.max(Some(Outcome::Findings));
             ui.error(problem);
         } else {

@@ -63,6 +63,36 @@ pub fn wrong_counts(topics: &[SourceTopic], there: &BTreeMap<String, TargetTopic
     wrong.collect()
 }
 
+/// Topics to which nothing can be written: they have fewer replicas than min.insync.replicas asks for.
+pub fn too_few_replicas(
+    topics: &[SourceTopic],
+    there: &BTreeMap<String, TargetTopic>,
+    configs: &BTreeMap<String, TargetConfigs>,
+    replication_factor: i32,
+) -> Vec<Problem> {
+    let few = topics.iter().filter_map(|topic| {
+        let replicas = match there.get(&topic.name) {
+            Some(target) => target.replicas,
+            // What the cluster's default is shows once the topic is made.
+            None => usize::try_from(replication_factor).ok()?,
+        };
+        let needed: usize = effective(topic, configs.get(&topic.name), "min.insync.replicas")?.parse().ok()?;
+        (needed > replicas).then(|| {
+            let text = format!(
+                "topic '{}': min.insync.replicas={needed}, and its partitions have {replicas} replicas in the cluster: \
+                 brokers would take no record",
+                topic.name
+            );
+            refused(text).hint(format!(
+                "make it with more: --replication-factor; or lower what it needs: kafka-configs.sh --bootstrap-server \
+                 HOST:PORT --alter --entity-type topics --entity-name {} --add-config min.insync.replicas={replicas}",
+                topic.name
+            ))
+        })
+    });
+    few.collect()
+}
+
 /// Topics to be made, as the source has them.
 pub fn to_make(topics: &[SourceTopic], there: &BTreeMap<String, TargetTopic>, replication_factor: i32) -> Vec<Wanted> {
     let missing = topics.iter().filter(|topic| !there.contains_key(&topic.name));
@@ -127,7 +157,8 @@ pub fn say_undone(topics: &[SourceTopic], configs: &BTreeMap<String, TargetConfi
         }
         let retention_ms = setting("retention.ms").and_then(|value| value.parse::<i64>().ok());
         let is_deleting = setting("cleanup.policy").is_none_or(|policy| policy.contains("delete"));
-        if let (Some(retention_ms), Some(oldest_ms), true) = (retention_ms.filter(|ms| *ms >= 0), topic.oldest_ms, is_deleting)
+        if let (Some(retention_ms), Some(oldest_ms), true) =
+            (retention_ms.filter(|ms| *ms >= 0), topic.oldest_ms, is_deleting)
             && oldest_ms >= 0
             && oldest_ms < now_ms.saturating_sub(retention_ms)
         {
@@ -152,7 +183,9 @@ pub fn say_undone(topics: &[SourceTopic], configs: &BTreeMap<String, TargetConfi
             && target < here
         {
             warn(
-                format!("topic '{name}': max.message.bytes is {here} here and {target} in the cluster: larger records are refused"),
+                format!(
+                    "topic '{name}': max.message.bytes is {here} here and {target} in the cluster: larger records are refused"
+                ),
                 "raise it there (kafka-configs.sh --alter --add-config max.message.bytes=...)",
             );
         }

@@ -1,0 +1,537 @@
+//! `logdir mirror --to-cluster` into a Kafka 4.3: killed again and again, and every record arrives once.
+//!
+//! Skipped without `LOGDIR_KAFKA_LIBS`. `LOGDIR_LIVE_REPEATS` multiplies the records (10: a million).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "support/broker.rs"]
+mod broker;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Clients, Kafka, free_ports};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const TOPICS: [&str; 3] = ["orders", "payments", "users"];
+const SOURCE_ID: &str = "c291cmNlIGNsdXN0ZXIhIQ";
+
+fn repeats() -> u64 {
+    std::env::var("LOGDIR_LIVE_REPEATS").ok().map_or(1, |text| text.parse().expect("LOGDIR_LIVE_REPEATS: a number"))
+}
+
+fn logdir(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logdir"));
+    command.env_clear().args(args).stdin(Stdio::null());
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs `logdir produce` over lines.
+fn produce(data: &Path, args: &[&str], lines: &str) {
+    let mut command = logdir(&["produce", "-q", "-d", data.to_str().unwrap()]);
+    let mut child = command.args(args).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "produce {args:?}");
+}
+
+fn numbered(numbers: std::ops::Range<u64>) -> String {
+    numbers.map(|number| format!("record {number}\n")).collect()
+}
+
+/// A mirror of `data` into a broker.
+struct Mirror<'a> {
+    data: &'a Path,
+    broker: &'a Broker,
+}
+
+impl Mirror<'_> {
+    fn command(&self, more: &[&str]) -> Command {
+        let to = format!("127.0.0.1:{}", self.broker.port());
+        let data = self.data.to_str().unwrap();
+        logdir(&[&["mirror", "-d", data, "--to-cluster", &to][..], more].concat())
+    }
+
+    fn output(&self, more: &[&str]) -> Output {
+        self.command(more).output().unwrap()
+    }
+
+    /// Runs it; it must end like this. Gives stdout and stderr.
+    fn run(&self, more: &[&str], code: i32) -> (String, String) {
+        let output = self.output(more);
+        let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {stdout}{}", said(&output));
+        (stdout, said(&output))
+    }
+
+    /// The rows of JSON it prints, and what it says.
+    fn rows(&self, more: &[&str], code: i32) -> (Vec<Value>, String) {
+        let (stdout, said) = self.run(&[&["--json"], more].concat(), code);
+        (stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), said)
+    }
+
+    fn spawn(&self, more: &[&str]) -> Child {
+        self.command(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+fn of_kind<'r>(rows: &'r [Value], kind: &str) -> impl Iterator<Item = &'r Value> {
+    rows.iter().filter(move |row| row["type"] == *kind)
+}
+
+fn records_of(rows: &[Value]) -> u64 {
+    of_kind(rows, "summary").next().unwrap()["records"].as_u64().unwrap()
+}
+
+/// Records by partition, in order: offset, and everything else but the leader epoch.
+type Records = BTreeMap<(String, i64), Vec<(i64, Value)>>;
+
+/// What Kafka's consumer gets of the topics, committed records only.
+fn truth(broker: &Broker, clients: &mut Clients, topics: &[&str]) -> Records {
+    let file = broker.file("truth.ndjson");
+    clients.run(&format!("consume read_committed {} {}", file.display(), topics.join(" ")));
+    let mut records = Records::new();
+    for line in fs::read_to_string(&file).unwrap().lines() {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        let fields = record.as_object_mut().unwrap();
+        fields.remove("leader_epoch");
+        let partition = fields.remove("partition").unwrap().as_i64().unwrap();
+        let offset = fields.remove("offset").unwrap().as_i64().unwrap();
+        let topic = fields["topic"].as_str().unwrap().to_owned();
+        records.entry((topic, partition)).or_default().push((offset, record));
+    }
+    records
+}
+
+fn count(records: &Records) -> usize {
+    records.values().map(Vec::len).sum()
+}
+
+/// The same records in the same order, none twice.
+fn same(what: &str, target: &Records, source: &Records) {
+    assert_eq!(target.keys().collect::<Vec<_>>(), source.keys().collect::<Vec<_>>(), "{what}: partitions");
+    for (partition, records) in source {
+        let found = &target[partition];
+        let differs = found.iter().zip(records).position(|(found, record)| found.1 != record.1);
+        if let Some(at) = differs {
+            panic!("{what}: {partition:?}, record {at}: {:?}, expected {:?}", found[at], records[at]);
+        }
+        assert_eq!(found.len(), records.len(), "{what}: {partition:?}");
+    }
+    println!("{what}: {} records of {} partitions are the same", count(source), source.len());
+}
+
+/// What a group's consumer reads next in each partition: its first offsets.
+fn goes_on_at(broker: &Broker, clients: &mut Clients, group: &str, topic: &str) -> BTreeMap<i64, i64> {
+    let file = broker.file("taken.txt");
+    clients.run(&format!("take-part {group} {topic} 1000000000 {} isolation.level=read_committed", file.display()));
+    let mut first = BTreeMap::new();
+    for line in fs::read_to_string(&file).unwrap().lines() {
+        let (partition, offset) = line.split_once(' ').unwrap();
+        first.entry(partition.parse().unwrap()).or_insert(offset.parse().unwrap());
+    }
+    first
+}
+
+/// What each group has committed in a stopped broker's directory.
+fn committed(data: &Path, group: &str) -> BTreeMap<(String, i64), i64> {
+    let output = logdir(&["groups", "export", group, "-q", "--json", "-d", data.to_str().unwrap()]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let rows = rows.map(|row| {
+        let topic = row["topic"].as_str().unwrap().to_owned();
+        ((topic, row["partition"].as_i64().unwrap()), row["offset"].as_i64().unwrap())
+    });
+    rows.collect()
+}
+
+/// The group's consumer in the target goes on with the record that is next in the source.
+fn check_group(
+    what: &str,
+    (target, clients): (&Broker, &mut Clients),
+    group: &str,
+    source: (&BTreeMap<(String, i64), i64>, &Records),
+    mirrored: &Records,
+) {
+    let topics: std::collections::BTreeSet<&str> = source.0.keys().map(|(topic, _)| topic.as_str()).collect();
+    let mut checked = 0;
+    for topic in topics {
+        let first = goes_on_at(target, clients, group, topic);
+        for ((_, partition), offset) in source.0.iter().filter(|((of, _), _)| of == topic) {
+            let at = (topic.to_owned(), *partition);
+            let Some(records) = source.1.get(&at) else { continue };
+            let next = records.iter().position(|(there, _)| there >= offset);
+            // Records are in the same order on both sides.
+            let expected = next.map(|number| mirrored[&at][number].0);
+            assert_eq!(
+                first.get(partition).copied(),
+                expected,
+                "{what}: {group} in {topic}-{partition}, {offset} here"
+            );
+            checked += 1;
+        }
+    }
+    println!("{what}: group {group} goes on at the very next record in {checked} partitions");
+}
+
+#[test]
+fn killed_again_and_again_every_record_arrives_once() {
+    let Some(kafka) = Kafka::find() else { return };
+    let mut random = fastrand::Rng::with_seed(10);
+    let mut source = Broker::start_in(&kafka, SOURCE_ID, "");
+    let mut clients = source.clients();
+    let settings = "internal.segment.bytes=1048576 retention.ms=-1";
+    for (topic, partitions) in TOPICS.iter().zip([6, 4, 2]) {
+        clients.run(&format!("create {topic} {partitions} {settings}"));
+    }
+    let fill = |clients: &mut Clients, seed: u64, scale: u64| {
+        for (topic, (partitions, records)) in TOPICS.iter().zip([(6, 4_800), (4, 3_000), (2, 1_500)]) {
+            clients.run(&format!("produce {topic} {partitions} {seed} {}", records * scale));
+            clients.run(&format!("transactions {topic} {partitions} {seed} {} closed", 60 * scale.min(5)));
+        }
+    };
+    fill(&mut clients, 1, repeats());
+    for (group, topic, max) in [("billing", "orders", 20_000), ("audit", "orders", 3_333), ("mail", "users", 777)] {
+        let file = source.file("taken.txt");
+        let command = format!("take-part {group} {topic} {max} {} isolation.level=read_committed", file.display());
+        clients.run(&command);
+    }
+    // One of them stays open: what is behind it waits.
+    clients.run("transactions users 2 77 20 open");
+    let expected = truth(&source, &mut clients, &TOPICS);
+    drop(clients);
+    source.stop();
+    let data = source.data();
+    let groups = ["billing", "audit", "mail"].map(|group| (group, committed(&data, group)));
+
+    let target = Broker::start(&kafka, "");
+    let mirror = Mirror { data: &data, broker: &target };
+    let (rows, _) = mirror.rows(&["-n", "--groups", "all"], 0);
+    assert_eq!(of_kind(&rows, "partition").count(), 12);
+    let sum = of_kind(&rows, "summary").next().unwrap();
+    assert!(sum["records_max"].as_u64().unwrap() >= count(&expected) as u64 && sum["topics_made"] == 3, "{sum}");
+    let mut clients = target.clients();
+
+    let rate = format!("{}MiB/s", 2 * repeats());
+    let args = ["--groups", "all", "--transaction-bytes", "200KiB", "--throttle", &rate];
+    let (mut killed, mut early) = (0, 0);
+    while killed < 10 {
+        let mut run = mirror.spawn(&args);
+        std::thread::sleep(Duration::from_millis(random.u64(200..2_500)));
+        if run.try_wait().unwrap().is_some() {
+            early += 1;
+            assert!(early < 5, "runs end before they are killed: make them slower");
+            break;
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        killed += 1;
+    }
+    let arrived = count(&truth(&target, &mut clients, &TOPICS));
+    println!("{killed} runs were killed; {arrived} of {} records have arrived", count(&expected));
+    let (rows, words) = mirror.rows(&["--groups", "all"], 0);
+    println!("the last run wrote {}", records_of(&rows));
+    assert!(words.contains("a transaction is open at offset"), "{words}");
+    let mirrored = truth(&target, &mut clients, &TOPICS);
+    same("after kills", &mirrored, &expected);
+    for row in of_kind(&rows, "group_offset") {
+        assert_eq!(row["exact"], true, "{row}");
+    }
+    for (group, committed) in &groups {
+        assert!(!committed.is_empty(), "{group}");
+        check_group("after kills", (&target, &mut clients), group, (committed, &expected), &mirrored);
+    }
+    // The settings came along, from the metadata log.
+    let address = format!("127.0.0.1:{}", target.port());
+    let args = ["--bootstrap-server", &address, "--describe", "--topic", "orders"];
+    let described = kafka.tool("org.apache.kafka.tools.TopicCommand", &args);
+    assert!(described.contains("retention.ms=-1"), "{described}");
+
+    // Nothing is left; then there is more, and the open transaction is ended.
+    let (rows, _) = mirror.rows(&[], 0);
+    assert_eq!(records_of(&rows), 0);
+    source.restart();
+    let mut of_source = source.clients();
+    fill(&mut of_source, 2, 1);
+    of_source.run("transactions users 2 77 20 closed");
+    let expected = truth(&source, &mut of_source, &TOPICS);
+    drop(of_source);
+    source.stop();
+    let map = target.file("map.csv");
+    let (rows, _) = mirror.rows(&["--map", map.to_str().unwrap()], 0);
+    let mirrored = truth(&target, &mut clients, &TOPICS);
+    same("with more", &mirrored, &expected);
+    check_map(&map, records_of(&rows), &expected, &mirrored);
+}
+
+/// Every run of the map says which record became which.
+fn check_map(map: &Path, written: u64, source: &Records, target: &Records) {
+    let of = |records: &Records| -> BTreeMap<(String, i64, i64), Value> {
+        let each = records.iter().flat_map(|((topic, partition), records)| {
+            records.iter().map(|(offset, record)| ((topic.clone(), *partition, *offset), record.clone()))
+        });
+        each.collect()
+    };
+    let (source, target) = (of(source), of(target));
+    let (mut runs, mut records) = (0, 0);
+    for line in fs::read_to_string(map).unwrap().lines().skip(1) {
+        let parts: Vec<&str> = line.split(',').collect();
+        let number = |at: usize| parts[at].parse::<i64>().unwrap();
+        for n in 0..number(4) {
+            let from = source.get(&(parts[0].to_owned(), number(1), number(2) + n));
+            let to = target.get(&(parts[0].to_owned(), number(1), number(3) + n));
+            assert!(from.is_some() && from == to, "{line}: record {n}");
+            records += 1;
+        }
+        runs += 1;
+    }
+    assert_eq!(records, written);
+    println!("{runs} runs of the map: {records} records are where it says");
+}
+
+/// Segments of a partition, by base offset.
+fn segments(partition: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(partition).unwrap().map(|entry| entry.unwrap().path());
+    let mut logs: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
+    logs.sort();
+    logs
+}
+
+fn remove_segment(log: &Path) {
+    for kind in ["log", "index", "timeindex"] {
+        fs::remove_file(log.with_extension(kind)).unwrap();
+    }
+}
+
+fn base(log: &Path) -> u64 {
+    log.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn gaps_and_topics_made_again_are_told_before_anything_is_written() {
+    let Some(kafka) = Kafka::find() else { return };
+    let target = Broker::start(&kafka, "");
+    let mut clients = target.clients();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mirror = Mirror { data: &data, broker: &target };
+    let small = ["-p", "0", "--batch-size", "500", "--segment-bytes", "4000"];
+    let fill = |topic: &str, numbers| {
+        produce(&data, &[&["-t", topic, "--create", "1"], &small[..]].concat(), &numbered(numbers))
+    };
+    let mut arrived =
+        |topic: &str| truth(&target, &mut clients, &[topic]).into_values().next().map_or(0, |records| records.len());
+
+    // The log starts above what is mirrored.
+    fill("gap", 0..100);
+    mirror.run(&[], 0);
+    fill("gap", 100..3_000);
+    let logs = segments(&data.join("gap-0"));
+    assert!(logs.len() > 4, "{logs:?}");
+    logs[..2].iter().for_each(|log| remove_segment(log));
+    let start = base(&logs[2]);
+    let (_, said) = mirror.run(&[], 1);
+    assert!(said.contains(&format!("offsets 100..{start} were not mirrored and are gone")), "{said}");
+    let (_, said) = mirror.run(&["-n"], 1);
+    assert!(said.contains(&format!("offsets 100..{start} ")), "{said}");
+    assert_eq!(arrived("gap"), 100, "nothing is written");
+
+    // A segment is missing in the middle: what is in front of it goes over.
+    remove_segment(&logs[4]);
+    let (hole, behind) = (base(&logs[4]), base(&logs[5]));
+    let (rows, said) = mirror.rows(&["--on-gap", "keep"], 0);
+    assert!(said.contains(&format!("offsets {hole}..{behind} are missing")), "{said}");
+    assert_eq!(records_of(&rows), 3_000 - start - (behind - hole));
+    fill("hole", 0..2_000);
+    let logs = segments(&data.join("hole-0"));
+    remove_segment(&logs[2]);
+    let (hole, behind) = (base(&logs[2]), base(&logs[3]));
+    let (rows, said) = mirror.rows(&["-t", "hole"], 1);
+    assert!(said.contains(&format!("offsets {hole}..{behind} are missing")), "{said}");
+    assert_eq!((records_of(&rows), arrived("hole") as u64), (hole, hole));
+    let (rows, _) = mirror.rows(&["-t", "hole", "--on-gap", "keep"], 0);
+    assert_eq!(records_of(&rows), 2_000 - behind);
+
+    // A topic that was made again.
+    fill("again", 0..50);
+    mirror.run(&["-t", "again"], 0);
+    fs::remove_dir_all(data.join("again-0")).unwrap();
+    fill("again", 0..70);
+    let (_, said) = mirror.run(&["-t", "again"], 1);
+    assert!(said.contains("the topic was made again: offsets up to 50 were mirrored"), "{said}");
+    assert_eq!(arrived("again"), 50, "nothing is written");
+    let (rows, _) = mirror.rows(&["-t", "again", "--on-gap", "keep"], 0);
+    assert_eq!((records_of(&rows), arrived("again")), (70, 120));
+    assert_eq!(records_of(&mirror.rows(&["-t", "again"], 0).0), 0);
+
+    // A log that was cut.
+    fill("cut", 0..1_000);
+    mirror.run(&["-t", "cut"], 0);
+    let logs = segments(&data.join("cut-0"));
+    logs[2..].iter().for_each(|log| remove_segment(log));
+    let (_, said) = mirror.run(&["-t", "cut"], 1);
+    assert!(
+        said.contains(&format!("offsets {}..1000 were mirrored and are not in the source any more", base(&logs[2]))),
+        "{said}"
+    );
+
+    // Another number of partitions.
+    produce(&data, &["-t", "wide", "--create", "2"], &numbered(0..10));
+    clients.run("create wide 3");
+    let (_, said) = mirror.run(&[], 4);
+    assert!(said.contains("topic 'wide' has 2 partitions here and 3 in the cluster"), "{said}");
+
+    // Records that are not from here.
+    produce(&data, &["-t", "taken", "--create", "1"], &numbered(0..10));
+    clients.run("create taken 1");
+    clients.run("produce taken 1 5 1");
+    let (_, said) = mirror.run(&["-t", "taken"], 4);
+    assert!(
+        said.contains("taken-0 holds records in the cluster (offsets 0..10)") && said.contains("--append"),
+        "{said}"
+    );
+    let (rows, _) = mirror.rows(&["-t", "taken", "--append"], 0);
+    assert_eq!(records_of(&rows), 10);
+
+    // Settings that are not the user's.
+    for (args, words) in [
+        (&["-X", "acks=1"][..], "'acks' is set by mirror itself"),
+        (&["-X", "no.such=1"], "no.such"),
+        (&["-X", "hunter2"], "expected key=value"),
+        (&["--command-config", "/nowhere"], "/nowhere"),
+    ] {
+        let output = mirror.output(args);
+        let code = if words == "/nowhere" { 3 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(
+            said_by(&output).contains(words) && !said_by(&output).contains("hunter2"),
+            "{args:?}: {}",
+            said_by(&output)
+        );
+    }
+}
+
+fn said_by(output: &Output) -> String {
+    said(output)
+}
+
+#[test]
+fn one_instance_at_a_time_and_a_signal_ends_it_in_order() {
+    let Some(kafka) = Kafka::find() else { return };
+    let target = Broker::start(&kafka, "");
+    let mut clients = target.clients();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    produce(&data, &["-t", "numbers", "--create", "3"], &numbered(0..50_000));
+    // A consumer that looks for it before the mirror has made it would have it made, with one partition.
+    clients.run("create numbers 3");
+    let mirror = Mirror { data: &data, broker: &target };
+    let slow = ["--throttle", "100KiB/s", "--transaction-bytes", "20KiB"];
+    let first = mirror.spawn(&slow);
+    wait_for(&mut clients, &target, "numbers", 100);
+    let second = mirror.spawn(&slow);
+    let output = first.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("another instance with the transactional id 'logdir-mirror-"), "{}", said(&output));
+    let before = count(&truth(&target, &mut clients, &["numbers"]));
+    wait_for(&mut clients, &target, "numbers", before + 500);
+    kill_process(Pid::from_child(&second), Signal::INT).unwrap();
+    let output = second.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("run again to go on"), "{}", said(&output));
+    let there = count(&truth(&target, &mut clients, &["numbers"]));
+    let (rows, _) = mirror.rows(&[], 0);
+    assert_eq!(records_of(&rows) + there as u64, 50_000);
+    let values = truth(&target, &mut clients, &["numbers"]);
+    let mut values: Vec<String> =
+        values.values().flatten().map(|(_, record)| record["value"].as_str().unwrap().to_owned()).collect();
+    values.sort();
+    values.dedup();
+    assert_eq!(values.len(), 50_000);
+    println!("fenced, interrupted and finished: 50000 records, each once");
+}
+
+fn wait_for(clients: &mut Clients, broker: &Broker, topic: &str, records: usize) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        let file = broker.file("waiting.ndjson");
+        let asked = clients.try_run(&format!("consume read_committed {} {topic}", file.display()));
+        if asked.is_ok_and(|count| count.trim().parse::<usize>().is_ok_and(|count| count >= records)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{records} records of {topic} do not arrive");
+}
+
+#[test]
+fn a_password_is_used_and_shown_nowhere() {
+    let Some(kafka) = Kafka::find() else { return };
+    let [sasl] = free_ports();
+    let settings = format!(
+        "listeners=PLAINTEXT://127.0.0.1:$PORT,SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:$CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT\n\
+         sasl.enabled.mechanisms=PLAIN\n\
+         listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"hunter2-hunter2\";\n"
+    );
+    let target = Broker::start(&kafka, &settings);
+    let mut clients = target.clients();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    produce(&data, &["-t", "numbers", "--create", "2"], &numbered(0..1_000));
+    let file = dir.path().join("client.properties");
+    let address = format!("127.0.0.1:{sasl}");
+    let to =
+        ["mirror", "-d", data.to_str().unwrap(), "--to-cluster", &address, "--command-config", file.to_str().unwrap()];
+    let set = |password: &str| {
+        let text = format!(
+            "# how the cluster is spoken to\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=alice\n\
+             sasl.password={password}\n"
+        );
+        fs::write(&file, text).unwrap();
+    };
+    let no_password = |output: &Output| {
+        let all = [&output.stdout[..], &output.stderr].concat();
+        assert!(!String::from_utf8_lossy(&all).contains("hunter2"), "{}", said(output));
+    };
+    set("hunter2-wrong");
+    let started = Instant::now();
+    let output = logdir(&to).args(["-v", "-X", "debug=all"]).output().unwrap();
+    no_password(&output);
+    let output = logdir(&to).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("uthentication"), "{}", said(&output));
+    assert!(started.elapsed() < Duration::from_secs(60));
+    no_password(&output);
+    set("hunter2-hunter2");
+    let output = logdir(&to).args(["-v", "-X", "debug=all", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    no_password(&output);
+    assert_eq!(count(&truth(&target, &mut clients, &["numbers"])), 1_000);
+    let dirs = fs::read_dir(target.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let logs = dirs.flat_map(|dir| segments(&dir));
+    let mut looked = 0;
+    for log in logs {
+        let bytes = fs::read(&log).unwrap();
+        assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "{}", log.display());
+        looked += 1;
+    }
+    println!("1000 records by way of SASL; no password in {looked} logs, stdout or stderr");
+
+    // Nobody listens there.
+    let [nobody] = free_ports();
+    let started = Instant::now();
+    let address = format!("127.0.0.1:{nobody}");
+    let output = logdir(&["mirror", "-d", data.to_str().unwrap(), "--to-cluster", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("no broker of ") && said(&output).contains("efused"), "{}", said(&output));
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+}
