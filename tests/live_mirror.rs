@@ -400,6 +400,15 @@ fn gaps_and_topics_made_again_are_told_before_anything_is_written() {
     let (rows, _) = mirror.rows(&["-t", "taken", "--append"], 0);
     assert_eq!(records_of(&rows), 10);
 
+    // What a broker refuses; what is in front of it goes over.
+    produce(&data, &["-t", "keyed", "--create", "1", "-K", ":", "--batch-size", "500"], "a:1\nb:2\n");
+    mirror.run(&["-t", "keyed"], 0);
+    clients.run("configure keyed cleanup.policy=compact");
+    produce(&data, &["-t", "keyed", "-K", ":"], "c:3\n");
+    produce(&data, &["-t", "keyed"], "no key\n");
+    let (_, said) = mirror.run(&["-t", "keyed"], 3);
+    assert!(said.contains("cleanup.policy=compact in the cluster") && said.contains(" on are refused"), "{said}");
+
     // Settings that are not the user's.
     for (args, words) in [
         (&["-X", "acks=1"][..], "'acks' is set by mirror itself"),

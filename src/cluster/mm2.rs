@@ -105,6 +105,8 @@ pub struct OffsetSync {
     pub partition: TopicPartition,
     /// What it says. One that MirrorMaker wrote has no runs.
     pub span: Span,
+    /// It has a header of ours. MirrorMaker's upstream offset is that of a record which is there, not of the next one.
+    pub is_ours: bool,
     /// The source topic's id, where it was known.
     pub topic_id: Option<Uuid>,
     /// The leader epoch of the last offset, where it was known.
@@ -144,7 +146,7 @@ impl OffsetSync {
         let mut reader = Reader::new(value);
         let (upstream, downstream) = (reader.i64()?, reader.i64()?);
         let point = Span { from: upstream, upstream, downstream, runs: Vec::new() };
-        let mut sync = OffsetSync { partition, span: point, topic_id: None, leader_epoch: None };
+        let mut sync = OffsetSync { partition, span: point, is_ours: false, topic_id: None, leader_epoch: None };
         for (name, value) in headers {
             let Some(value) = value else { continue };
             match name {
@@ -154,7 +156,7 @@ impl OffsetSync {
                 }
                 RUNS => {
                     if let Some(span) = Span::of_header(value, upstream, downstream) {
-                        sync.span = span;
+                        (sync.span, sync.is_ours) = (span, true);
                     }
                 }
                 _ => {}
@@ -248,6 +250,7 @@ mod tests {
         let sync = OffsetSync {
             partition: TopicPartition::new("orders", 3),
             span: span(0, 258, 5, &[(0, 0, 5)]),
+            is_ours: true,
             topic_id: Some(Uuid([7; 16])),
             leader_epoch: Some(LeaderEpoch(4)),
         };
@@ -256,7 +259,7 @@ mod tests {
         assert_eq!(read(&sync), sync);
         // As MirrorMaker itself writes it.
         let bare = OffsetSync::parse(&sync.key(), &sync.value(), std::iter::empty()).unwrap();
-        assert_eq!((bare.span, bare.topic_id), (span(258, 258, 5, &[]), None));
+        assert_eq!((bare.span, bare.is_ours), (span(258, 258, 5, &[]), false));
     }
 
     #[test]

@@ -251,8 +251,8 @@ impl Sender {
         record: &Outgoing<'_>,
         headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
     ) -> Result<(), ClusterError> {
-        let number_there = usize::try_from(number & ((1 << NUMBER_BITS) - 1)).unwrap_or_default();
-        let report = (slot << NUMBER_BITS) | number_there;
+        #[expect(clippy::cast_possible_truncation, reason = "a pointer has 64 bits, see above")]
+        let report = (slot << NUMBER_BITS) | (number as usize & ((1 << NUMBER_BITS) - 1));
         let mut message: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(topic, report);
         message.partition = Some(partition);
         message.key = record.key;

@@ -20,12 +20,12 @@ pub enum Answer {
 }
 
 /// What is known of the offsets that are asked for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Translator {
     partitions: BTreeMap<TopicPartition, Asked>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Asked {
     /// By offset in the source.
     answers: BTreeMap<i64, Answer>,

@@ -17,7 +17,7 @@ use crate::cli::Outcome;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::{Problem, Progress, Ui};
 use crate::cluster::client::{Cluster, ClusterError};
-use crate::cluster::mm2::{OffsetSync, Span};
+use crate::cluster::mm2::{Checkpoint, OffsetSync, Span};
 use crate::cluster::runs;
 use crate::cluster::sender::{Outgoing, Sender};
 
@@ -83,7 +83,8 @@ impl Copy<'_> {
                     let lane = &mut lanes[slot];
                     let offset = lane.offset_sent(number);
                     lane.refuse(offset);
-                    let text = format!("{}: the record at offset {offset} is refused: {reason}", lane.name());
+                    // A batch is refused as a whole.
+                    let text = format!("{}: records from offset {offset} on are refused: {reason}", lane.name());
                     ui.error(Problem::new("refused", text).path(lane.partition.dir()));
                     outcome |= Outcome::Failed;
                     self.take_back(lanes, &mut turns)?;
@@ -175,6 +176,7 @@ impl Copy<'_> {
             let sync = OffsetSync {
                 partition: lane.name().clone(),
                 span,
+                is_ours: true,
                 topic_id: lane.topic_id,
                 leader_epoch: lane.leader_epoch,
             };
@@ -184,17 +186,16 @@ impl Copy<'_> {
             self.sender.send_aside((&self.syncs_topic, 0), &record, headers)?;
             ended.push(sync);
         }
+        // What it learns holds only if this is committed.
+        let translator = self.groups.translator.clone();
         for sync in &ended {
             self.groups.translator.learn(&sync.partition, sync.topic_id, &sync.span);
         }
         let checkpoints = self.groups.new_checkpoints(ended.iter().map(|sync| &sync.partition));
-        for checkpoint in &checkpoints {
-            let (key, value) = (checkpoint.key(), checkpoint.value());
-            let record = Outgoing { key: Some(&key), value: Some(&value), timestamp_ms: None };
-            self.sender.send_aside((&self.checkpoints_topic, 0), &record, std::iter::empty())?;
+        if let Err(error) = self.send_checkpoints(&checkpoints) {
+            self.groups.translator = translator;
+            return Err(error.into());
         }
-        self.sender.settle()?;
-        self.sender.commit()?;
         self.transactions += 1;
         self.groups.written(checkpoints);
         for (slot, sync) in touched.iter().zip(ended) {
@@ -222,19 +223,21 @@ impl Copy<'_> {
         if checkpoints.is_empty() {
             return Ok(());
         }
-        let mut send = || {
-            self.sender.begin()?;
-            for checkpoint in &checkpoints {
-                let (key, value) = (checkpoint.key(), checkpoint.value());
-                let record = Outgoing { key: Some(&key), value: Some(&value), timestamp_ms: None };
-                self.sender.send_aside((&self.checkpoints_topic, 0), &record, std::iter::empty())?;
-            }
-            self.sender.settle()?;
-            self.sender.commit()
-        };
-        send().map_err(failed)?;
+        self.sender.begin().map_err(failed)?;
+        self.send_checkpoints(&checkpoints).map_err(failed)?;
         self.groups.written(checkpoints);
         Ok(())
+    }
+
+    /// The last of a transaction.
+    fn send_checkpoints(&mut self, checkpoints: &[Checkpoint]) -> Result<(), ClusterError> {
+        for checkpoint in checkpoints {
+            let (key, value) = (checkpoint.key(), checkpoint.value());
+            let record = Outgoing { key: Some(&key), value: Some(&value), timestamp_ms: None };
+            self.sender.send_aside((&self.checkpoints_topic, 0), &record, std::iter::empty())?;
+        }
+        self.sender.settle()?;
+        self.sender.commit()
     }
 
     /// Waits as long as the throttle asks.

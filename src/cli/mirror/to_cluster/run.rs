@@ -70,7 +70,8 @@ pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -
         internal: false,
         of_replicas: OfReplicas::Furthest,
     };
-    let Selected { partitions, failures, messages, .. } = select(&selection)?;
+    let Selected { mut partitions, failures, messages, .. } = select(&selection)?;
+    leave_out_mirrors(&mut partitions, ui);
     let mut outcome = dirs::show_all(failures, ui);
     messages.into_iter().for_each(|message| message.show(ui));
     let opened = dirs::open(&paths, ui);
@@ -211,6 +212,22 @@ fn mirror<'p>(
     }
     sum.transactions = copy.transactions;
     Ok((lanes, Done { outcome, sum: Some(sum) }))
+}
+
+/// What mirrors keep in a cluster is of that cluster: MirrorMaker leaves it out too.
+fn leave_out_mirrors(partitions: &mut Vec<Partition>, ui: &mut Ui) {
+    partitions.retain(|partition| {
+        let topic = &partition.topic_partition().topic;
+        let is_kept = !is_of_mirrors(topic);
+        if !is_kept {
+            ui.detail(&format!("topic '{topic}' is a mirror's own: left out"));
+        }
+        is_kept
+    });
+}
+
+fn is_of_mirrors(topic: &str) -> bool {
+    (topic.starts_with("mm2") && topic.ends_with(".internal")) || topic.ends_with(".checkpoints.internal")
 }
 
 /// The user's settings; what is wrong with them is told without their values.

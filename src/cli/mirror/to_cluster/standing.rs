@@ -29,6 +29,9 @@ impl Standing {
     ) -> anyhow::Result<Standing> {
         let mut latest = BTreeMap::new();
         progress::read_syncs(cluster, reader, topic, |mut sync| {
+            if !sync.is_ours {
+                return;
+            }
             translator.learn(&sync.partition, sync.topic_id, &sync.span);
             sync.span.runs = Vec::new();
             latest.insert(sync.partition.clone(), sync);
