@@ -160,6 +160,35 @@ impl Copy<'_> {
         Ok(true)
     }
 
+    /// Says of partitions that nothing was mirrored to yet that they are this mirror's, before anything is.
+    ///
+    /// A transaction that a kill cuts short leaves its markers, and no progress: without a claim nobody could tell them from what
+    /// somebody else has written.
+    pub fn claim(&mut self, lanes: &mut [Lane<'_>]) -> anyhow::Result<()> {
+        let unclaimed = || lanes.iter().filter(|lane| !lane.is_claimed && lane.state == State::Open);
+        if unclaimed().next().is_none() {
+            return Ok(());
+        }
+        self.sender.begin().map_err(failed)?;
+        for lane in unclaimed() {
+            let (from, upstream) = (lane.told.get(), lane.position.get());
+            let nothing = Span { from, upstream, downstream: lane.target_next, runs: Vec::new() };
+            self.send_sync(&sync_of(lane, nothing)).map_err(failed)?;
+        }
+        self.sender.settle().and_then(|()| self.sender.commit()).map_err(failed)?;
+        for lane in lanes.iter_mut().filter(|lane| !lane.is_claimed && lane.state == State::Open) {
+            (lane.is_claimed, lane.told) = (true, lane.position);
+        }
+        Ok(())
+    }
+
+    fn send_sync(&mut self, sync: &OffsetSync) -> Result<(), ClusterError> {
+        let (key, value, headers) = (sync.key(), sync.value(), sync.headers());
+        let record = Outgoing { key: Some(&key), value: Some(&value), timestamp_ms: None };
+        let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice())));
+        self.sender.send_aside((&self.syncs_topic, 0), &record, headers)
+    }
+
     /// Writes how far it went, and commits.
     fn end(&mut self, lanes: &mut [Lane<'_>], touched: &BTreeSet<usize>) -> Result<(), Trouble> {
         self.sender.settle()?;
@@ -173,17 +202,8 @@ impl Copy<'_> {
             let mapped = runs::pair(&lane.sent, &arrived);
             let downstream = mapped.last().map_or(lane.target_next, runs::Mapped::target_end);
             let span = Span { from: lane.told.get(), upstream: lane.position.get(), downstream, runs: mapped };
-            let sync = OffsetSync {
-                partition: lane.name().clone(),
-                span,
-                is_ours: true,
-                topic_id: lane.topic_id,
-                leader_epoch: lane.leader_epoch,
-            };
-            let (key, value, headers) = (sync.key(), sync.value(), sync.headers());
-            let record = Outgoing { key: Some(&key), value: Some(&value), timestamp_ms: None };
-            let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice())));
-            self.sender.send_aside((&self.syncs_topic, 0), &record, headers)?;
+            let sync = sync_of(lane, span);
+            self.send_sync(&sync)?;
             ended.push(sync);
         }
         // What it learns holds only if this is committed.
@@ -299,5 +319,15 @@ impl Turns {
 
     fn is_left(&self) -> bool {
         !self.window.is_empty() || !self.waiting.is_empty()
+    }
+}
+
+fn sync_of(lane: &Lane<'_>, span: Span) -> OffsetSync {
+    OffsetSync {
+        partition: lane.name().clone(),
+        span,
+        is_ours: true,
+        topic_id: lane.topic_id,
+        leader_epoch: lane.leader_epoch,
     }
 }

@@ -56,6 +56,8 @@ pub struct Lane<'p> {
     pub committed: Offset,
     /// The first offset that the next sync tells of.
     pub told: Offset,
+    /// The target says that what is mirrored to it is from here.
+    pub is_claimed: bool,
     /// One above the last record's offset in the target.
     pub target_next: i64,
     /// Records and bytes of them that are in the target by this run.
@@ -119,6 +121,7 @@ impl<'p> Lane<'p> {
             end: end.max(start),
             committed: start,
             told: Offset::ZERO,
+            is_claimed: false,
             target_next: 0,
             records: 0,
             bytes: 0,

@@ -198,6 +198,7 @@ fn mirror<'p>(
         transactions: 0,
         sent_bytes: 0,
     };
+    copy.claim(&mut lanes)?;
     let ended = copy.run(&mut lanes, &mut progress, ui)?;
     outcome |= ended;
     if ended != Outcome::Interrupted && !copy.groups.is_empty() {

@@ -95,6 +95,7 @@ pub fn place(
         lane.start_at(lane.start);
         return;
     };
+    lane.is_claimed = true;
     lane.leader_epoch = sync.leader_epoch;
     let (done, log_start) = (Offset::new(sync.span.upstream), lane.partition.log_start());
     let mut gap = |text: String, hint: &str| {
