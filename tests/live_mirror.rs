@@ -544,3 +544,130 @@ fn a_password_is_used_and_shown_nowhere() {
     assert!(said(&output).contains("no broker of ") && said(&output).contains("efused"), "{}", said(&output));
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
 }
+
+/// A copy of a broker's topics.
+struct Copied<'a> {
+    broker: &'a Broker,
+    to: &'a Path,
+}
+
+impl Copied<'_> {
+    fn command(&self, more: &[&str]) -> Command {
+        let from = format!("127.0.0.1:{}", self.broker.port());
+        logdir(&[&["mirror", "--from-cluster", &from, "--to", self.to.to_str().unwrap()][..], more].concat())
+    }
+
+    /// Runs it; it must end like this. Gives the rows of JSON it prints, and what it says.
+    fn rows(&self, more: &[&str], code: i32) -> (Vec<Value>, String) {
+        let output = self.command(&[&["--json"], more].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {}", said(&output));
+        let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+        (stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), said(&output))
+    }
+
+    /// What `logdir consume` gets of it.
+    fn records(&self, topics: &[&str]) -> Records {
+        let args = ["consume", "-q", "--json", "-d", self.to.to_str().unwrap(), "-t", &topics.join(",")];
+        let output = logdir(&args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let mut records = Records::new();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            let fields = record.as_object_mut().unwrap();
+            fields.remove("leader_epoch");
+            let partition = fields.remove("partition").unwrap().as_i64().unwrap();
+            let offset = fields.remove("offset").unwrap().as_i64().unwrap();
+            let topic = fields["topic"].as_str().unwrap().to_owned();
+            records.entry((topic, partition)).or_default().push((offset, record));
+        }
+        records
+    }
+}
+
+#[test]
+fn a_cluster_is_copied_while_it_is_written_to_and_a_broker_serves_the_copy() {
+    let Some(kafka) = Kafka::find() else { return };
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut source = Broker::start_in(&kafka, SOURCE_ID, "");
+    let topics = ["orders", "payments"];
+    let (mut clients, mut others) = (source.clients(), source.clients());
+    for (topic, partitions) in topics.iter().zip([4, 2]) {
+        clients.run(&format!("create {topic} {partitions} internal.segment.bytes=1048576 retention.ms=-1"));
+        clients.run(&format!("produce {topic} {partitions} 1 {}", 5_000 * repeats()));
+    }
+    let file = source.file("taken.txt");
+    clients.run(&format!("take-part billing orders 3000 {} isolation.level=read_committed", file.display()));
+    // One writes in transactions, some of them aborted, the other without, while the mirror is killed and goes on.
+    clients.run(&format!("write-start transactions orders 4 {} 300", source.file("sent-1.txt").display()));
+    others.run(&format!("write-start plain payments 2 {} 100", source.file("sent-2.txt").display()));
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("copy");
+    let copied = Copied { broker: &source, to: &to };
+    for _ in 0..10 {
+        let mut run = copied.command(&["--follow", "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(random.u64(300..3_000)));
+        assert!(run.try_wait().unwrap().is_none(), "it follows until it is ended");
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    clients.run("write-stop");
+    others.run("write-stop");
+    let (rows, _) = copied.rows(&["--groups", "all"], 0);
+    println!("10 runs were killed; the last one brought {} records", records_of(&rows));
+    let expected = truth(&source, &mut clients, &topics);
+    let found = copied.records(&topics);
+    same("out of a cluster", &found, &expected);
+    for (partition, records) in &expected {
+        let offsets = |records: &[(i64, Value)]| records.iter().map(|(offset, _)| *offset).collect::<Vec<_>>();
+        assert_eq!(offsets(&found[partition]), offsets(records), "{partition:?}: offsets");
+    }
+    let (rows, words) = copied.rows(&["--groups", "all"], 0);
+    assert_eq!(records_of(&rows), 0, "{words}");
+    // It follows until it is interrupted, and ends in order.
+    let mut run = copied.command(&["--follow"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    let verified = logdir(&["verify", "-d", to.to_str().unwrap(), "-q"]).output().unwrap();
+    println!(
+        "verify: {:?} {}",
+        verified.status.code(),
+        said(&verified).lines().take(3).collect::<Vec<_>>().join(" | ")
+    );
+
+    // What is gone, and what is another topic.
+    clients.run("produce payments 2 3 3000");
+    let high: i64 = truth(&source, &mut clients, &["payments"])[&("payments".to_owned(), 0)].last().unwrap().0;
+    clients.run(&format!("delete-records payments 0 {high}"));
+    let (rows, words) = copied.rows(&["-t", "payments"], 1);
+    assert!(words.contains("are gone from the source") && words.contains("--on-gap keep"), "{words}");
+    let row = of_kind(&rows, "partition").find(|row| row["partition"] == 0).unwrap();
+    assert_eq!((&row["action"], &row["findings"][0]["code"]), (&"stopped".into(), &"gap".into()), "{row}");
+    let (_, words) = copied.rows(&["-t", "payments", "--on-gap", "keep"], 0);
+    assert!(words.contains("warning"), "{words}");
+    clients.run("delete-topic payments");
+    clients.run("create payments 2");
+    let (_, words) = copied.rows(&["-t", "payments"], 1);
+    assert!(words.contains("the source ends at offset 0"), "{words}");
+    drop((clients, others));
+    source.stop();
+    let committed_there = committed(&source.data(), "billing");
+    assert!(!committed_there.is_empty());
+    assert_eq!(committed(&to, "billing"), committed_there, "committed offsets came over as they are");
+
+    // Another cluster's broker takes the copy in, and serves it.
+    let mut target = Broker::start(&kafka, "");
+    target.clients().run("create orders 4 retention.ms=-1");
+    target.stop();
+    let data = target.data();
+    let mut adopt = vec!["topics", "adopt", "--to", data.to_str().unwrap(), "--replace", "--execute"];
+    let dirs: Vec<PathBuf> = (0..4).map(|partition| to.join(format!("orders-{partition}"))).collect();
+    adopt.extend(dirs.iter().map(|dir| dir.to_str().unwrap()));
+    let output = logdir(&adopt).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    target.restart();
+    let served = truth(&target, &mut target.clients(), &["orders"]);
+    let of_orders: Records = expected.into_iter().filter(|((topic, _), _)| topic == "orders").collect();
+    assert!(served == of_orders, "a broker serves the copy, offset by offset");
+    println!("a broker serves {} records of the copy", count(&served));
+}

@@ -1,12 +1,12 @@
 //! Committed offsets of groups in a live cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Cluster, ClusterError, REQUEST_MAX, serve};
+use super::client::{Cluster, ClusterError, REQUEST_MAX, Reader, serve};
 use crate::types::TopicPartition;
 
 /// An offset to be committed.
@@ -76,4 +76,32 @@ pub fn commit(
             _ => Err(failed(error)),
         },
     }
+}
+
+/// What a group has committed of these partitions.
+pub fn committed(
+    cluster: &Cluster,
+    group: &str,
+    partitions: &[&TopicPartition],
+) -> Result<BTreeMap<TopicPartition, Commit>, ClusterError> {
+    let what = format!("committed offsets of group '{group}'");
+    let reader = cluster.reader(group)?;
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition(&partition.topic, partition.partition);
+    }
+    let there = reader.committed_offsets(asked, REQUEST_MAX).map_err(|error| cluster.failed(&what, &error))?;
+    let commits = there.elements().into_iter().filter_map(|element| {
+        let Offset::Offset(offset) = element.offset() else { return None };
+        let commit = Commit { offset, metadata: element.metadata().to_owned() };
+        Some((TopicPartition::new(element.topic(), element.partition()), commit))
+    });
+    Ok(commits.collect())
+}
+
+/// The groups of consumers that a cluster knows.
+pub fn names(cluster: &Cluster, reader: &Reader) -> Result<BTreeSet<String>, ClusterError> {
+    let listed = reader.fetch_group_list(None, REQUEST_MAX).map_err(|error| cluster.failed("groups", &error))?;
+    let of_consumers = listed.groups().iter().filter(|group| matches!(group.protocol_type(), "consumer" | ""));
+    Ok(of_consumers.map(|group| group.name().to_owned()).collect())
 }

@@ -3,6 +3,7 @@
 //! - [`properties`]: settings of clients, and which of them are secrets;
 //! - [`client`]: a cluster, the clients that are opened on it, and what goes wrong with them;
 //! - [`topics`]: topics there: found, described, made;
+//! - [`fetcher`]: records of partitions, from offsets on;
 //! - [`sender`]: records to partitions, in transactions, and at which offsets they arrived;
 //! - [`runs`]: which offsets of a source became which offsets of a target;
 //! - [`mm2`]: MirrorMaker 2's records of progress, with those runs beside them;
@@ -14,6 +15,7 @@
 //! [`client::Said`], without secrets, for whoever has the streams.
 
 pub mod client;
+pub mod fetcher;
 pub mod groups;
 pub mod mm2;
 pub mod progress;

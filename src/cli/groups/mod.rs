@@ -13,7 +13,7 @@ mod kafka;
 mod list;
 mod offsets_file;
 mod reset;
-mod write;
+pub(in crate::cli) mod write;
 
 pub(in crate::cli) use self::write::{log_problem, open_log, prepare};
 use super::args::GlobalArgs;

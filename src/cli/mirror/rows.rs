@@ -5,7 +5,7 @@ use crate::cli::json_row::JsonRow;
 use crate::cli::table::{Column, Listing, ListingStyle};
 use crate::cli::ui::{Problem, Ui};
 use crate::storage::mirror::{Done, Finding, Plan};
-use crate::types::Offset;
+use crate::types::{Offset, TopicPartition};
 use serde_json::json;
 
 const COLUMNS: &[Column] = &[
@@ -19,12 +19,16 @@ const COLUMNS: &[Column] = &[
 
 /// What was done, or is to be done, with one partition.
 pub(super) struct Row<'a> {
-    /// The partition, and what was planned.
-    pub plan: &'a Plan,
+    /// The partition.
+    pub partition: &'a TopicPartition,
     /// The word for it.
     pub action: &'static str,
+    /// Where the copy went on, or goes on.
+    pub from: Offset,
     /// Where the copy ends, or will.
     pub to: Offset,
+    /// Where the source ends.
+    pub source_end: Offset,
     /// Bytes of log that came over, or will.
     pub bytes: u64,
     /// What was in the way.
@@ -57,7 +61,7 @@ impl Rows {
     }
 
     pub(super) fn row(&mut self, row: &Row<'_>, ui: &mut Ui) -> anyhow::Result<()> {
-        let partition = row.plan.partition();
+        let partition = row.partition;
         let Some(listing) = &mut self.listing else {
             let findings: Vec<_> = row
                 .findings
@@ -68,9 +72,9 @@ impl Rows {
                 .field("topic", partition.topic.clone())
                 .field("partition", partition.partition)
                 .field("action", row.action)
-                .field("from_offset", row.plan.from.get())
+                .field("from_offset", row.from.get())
                 .field("to_offset", row.to.get())
-                .field("source_end_offset", row.plan.source_end.get())
+                .field("source_end_offset", row.source_end.get())
                 .field("size_bytes", row.bytes)
                 .field("findings", findings)
                 .write(ui.out().buffer());
@@ -84,7 +88,7 @@ impl Rows {
         let out = ui.out().buffer();
         listing.text(partition.to_string().as_bytes(), out);
         listing.text(row.action.as_bytes(), out);
-        listing.number(row.plan.from.get(), out);
+        listing.number(row.from.get(), out);
         listing.number(row.to.get(), out);
         listing.text(size.text(row.bytes).as_bytes(), out);
         let words: Vec<&str> = row.findings.iter().map(Finding::word).collect();
@@ -92,6 +96,14 @@ impl Rows {
         listing.end_row(out);
         let _ = ui.out().send()?;
         Ok(())
+    }
+}
+
+impl<'a> Row<'a> {
+    /// Of a plan that was, or would be, carried out up to `to`.
+    pub(super) fn of(plan: &'a Plan, action: &'static str, to: Offset, bytes: u64, findings: &'a [Finding]) -> Row<'a> {
+        let (partition, from, source_end) = (plan.partition(), plan.from, plan.source_end);
+        Row { partition, action, from, to, source_end, bytes, findings }
     }
 }
 

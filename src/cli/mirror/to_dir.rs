@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::MirrorArgs;
 use super::rows::{Row, Rows, action_of};
+use super::{MirrorArgs, make_target, tell_findings};
 use crate::batch::compression::MAX_BATCH_BYTES;
 use crate::cli::Outcome;
 use crate::cli::args::{GlobalArgs, now_ms};
@@ -21,11 +21,12 @@ use crate::schema::image::MetadataImage;
 use crate::schema::topic_configs::topic_configs;
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
+use crate::storage::meta_properties::MetaProperties;
+use crate::storage::metadata_log;
 use crate::storage::mirror::{self, End, Finding, Mirror, MirrorError, OnGap, Options, Plan, Wish};
 use crate::storage::moves::MoveError;
 use crate::storage::partition::{Partition, present};
-use crate::storage::{create, meta_properties, metadata_log};
-use crate::types::{Offset, TopicPartition};
+use crate::types::Offset;
 
 /// Copies, or says what would be.
 pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
@@ -47,7 +48,9 @@ pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui
             outcome |= would(plan, on_gap, &mut rows, &mut totals, ui)?;
         }
     } else {
-        make_target(to, &opened.dirs, ui)?;
+        let of_source = opened.dirs.iter().find_map(LogDir::meta);
+        let cluster_id = of_source.and_then(MetaProperties::cluster_id);
+        make_target(to, cluster_id, of_source.and_then(MetaProperties::node_id), ui)?;
         refuse_full(to, bytes)?;
         let options =
             Options { on_gap, allow_truncate: args.allow_truncate, throttle: args.throttle, now_ms: now_ms() };
@@ -166,34 +169,6 @@ fn is_compacted(image: Option<&MetadataImage>, topic: &str) -> bool {
     configs.iter().any(|config| config.name == "cleanup.policy" && config.value.contains("compact"))
 }
 
-/// Makes the log directory of the copies, of the cluster that the sources are of; tells where it is of another.
-fn make_target(to: &Path, sources: &[LogDir], ui: &mut Ui) -> anyhow::Result<()> {
-    let of_source = sources.iter().find_map(LogDir::meta);
-    let path = to.join(meta_properties::FILE_NAME);
-    let found = present(meta_properties::read(&path)).map_err(|error| storage_problem(&error))?;
-    let Some(found) = found else {
-        let random = || create::random_uuid().map_err(|error| StorageError::new(to, error));
-        let cluster_id = match of_source.and_then(|meta| meta.cluster_id()) {
-            Some(id) => id.to_owned(),
-            None => random().map_err(|error| storage_problem(&error))?.to_string(),
-        };
-        let node_id = of_source.and_then(|meta| meta.node_id()).unwrap_or(1);
-        let directory_id = random().map_err(|error| storage_problem(&error))?;
-        return create::log_dir(to, &cluster_id, node_id, directory_id).map_err(|error| create_problem(&error).into());
-    };
-    if let (Some(ours), Some(theirs)) = (found.cluster_id(), of_source.and_then(|meta| meta.cluster_id()))
-        && ours != theirs
-    {
-        let text = format!(
-            "is of cluster {ours}, the source of {theirs}: a broker of that cluster does not know these topics"
-        );
-        ui.warning(Problem::new("notice", text).path(to).hint(
-            "to have a broker of another cluster serve them: logdir topics adopt, or logdir mirror --to-cluster",
-        ));
-    }
-    Ok(())
-}
-
 /// A copy that cannot be finished is better not begun.
 fn refuse_full(to: &Path, bytes: u64) -> anyhow::Result<()> {
     let found = rustix::fs::statvfs(to)
@@ -270,7 +245,7 @@ fn would(plan: &Plan, on_gap: OnGap, rows: &mut Rows, totals: &mut Totals, ui: &
     let bytes = if has_work { plan.bytes } else { 0 };
     totals.count(action, bytes);
     if action != "level" || rows.is_json() {
-        rows.row(&Row { plan, action, to: plan.to, bytes, findings: &findings }, ui)?;
+        rows.row(&Row::of(plan, action, plan.to, bytes, &findings), ui)?;
     }
     let is_stopped = action == "stopped";
     Ok(tell_findings(on_gap, plan.partition(), &findings, is_stopped, ui))
@@ -313,7 +288,7 @@ fn carry_out(
         let size = done.whole_bytes + done.batch_bytes;
         totals.count(action, size);
         if action != "level" || rows.is_json() {
-            rows.row(&Row { plan, action, to: done.end, bytes: size, findings: &done.findings }, ui)?;
+            rows.row(&Row::of(plan, action, done.end, size, &done.findings), ui)?;
         }
         outcome |= tell_findings(mirror.on_gap(), plan.partition(), &done.findings, done.is_stopped, ui);
         if interrupt.is_asked() {
@@ -330,40 +305,6 @@ fn carry_out(
         ui.note("interrupted: what came over is whole and on disk; run it again to go on");
     }
     Ok(outcome)
-}
-
-/// Tells what is in the way of a partition; a decision that was made leaves a warning.
-fn tell_findings(
-    on_gap: OnGap,
-    partition: &TopicPartition,
-    findings: &[Finding],
-    is_stopped: bool,
-    ui: &mut Ui,
-) -> Outcome {
-    let mut outcome = Outcome::Done;
-    for finding in findings {
-        let text = format!("{partition}: {finding}");
-        let problem = Problem::new(finding.word(), text).outcome(Outcome::Findings);
-        if on_gap == OnGap::Keep && !matches!(finding, Finding::Refused { .. }) {
-            let what = if is_stopped { "the copy is kept as it is" } else { "what is missing is passed" };
-            ui.warning(problem.hint(what));
-            continue;
-        }
-        outcome |= Outcome::Findings;
-        ui.error(problem.hint(match finding {
-            Finding::Gap { .. } | Finding::Hole { .. } => "to go on behind what is missing: --on-gap keep".to_owned(),
-            Finding::Damage { .. } => {
-                "fill it from a replica first: logdir recover --mode merge; to go on behind it: --on-gap keep".to_owned()
-            }
-            Finding::Shorter { .. } | Finding::Differs { .. } | Finding::Recreated { .. } => format!(
-                "to keep the copy and leave this partition: --on-gap keep; to copy it anew, into another directory: --to, or \
-                 delete the copy first: logdir topics delete {} --execute",
-                partition.topic
-            ),
-            Finding::Refused { .. } => "see what is there with: logdir dump-segment".to_owned(),
-        }));
-    }
-    outcome
 }
 
 /// Why nothing could be copied, as a person is told of it.

@@ -52,7 +52,7 @@ impl PropertyArg {
 
 /// Into a running cluster.
 #[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Options of --to-cluster")]
+#[command(next_help_heading = "Options for clusters")]
 pub struct ToClusterArgs {
     /// Brokers of the cluster that the records go to, such as broker1:9092,broker2:9092
     #[arg(long, value_name = "HOST:PORT,..")]
@@ -60,10 +60,10 @@ pub struct ToClusterArgs {
     /// Setting of the client, as librdkafka names it (repeatable)
     ///
     /// Others of this machine see a command line: a password belongs into the file of --command-config.
-    #[arg(short = 'X', value_name = "K=V", requires = "to_cluster", value_parser = PropertyArg::parse)]
+    #[arg(short = 'X', value_name = "K=V", requires = "cluster", value_parser = PropertyArg::parse)]
     pub client_property: Vec<PropertyArg>,
     /// File with such settings, one key=value a line, # in front of comments
-    #[arg(long, value_name = "FILE", requires = "to_cluster")]
+    #[arg(long, value_name = "FILE", requires = "cluster")]
     pub command_config: Option<PathBuf>,
     /// Which records of transactions are carried over
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", hide_short_help = true)]
@@ -72,7 +72,7 @@ pub struct ToClusterArgs {
     #[arg(long, value_name = "NAME", requires = "to_cluster")]
     pub name: Option<String>,
     /// Groups whose committed offsets go along, or all
-    #[arg(long, value_name = "GROUP,..", value_delimiter = ',', requires = "to_cluster")]
+    #[arg(long, value_name = "GROUP,..", value_delimiter = ',', requires = "cluster")]
     pub groups: Vec<String>,
     /// Write which offsets of the source became which of the target: CSV, or with .json and .ndjson a JSON object a line
     #[arg(long, value_name = "FILE", requires = "to_cluster")]
@@ -87,6 +87,11 @@ pub struct ToClusterArgs {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = crate::cli::size::parse, hide_short_help = true)]
     pub transaction_bytes: u64,
 }
+
+#[cfg(feature = "cluster")]
+pub(super) use self::problem::{failed, show_said};
+#[cfg(feature = "cluster")]
+pub(super) use self::run::{is_of_mirrors, properties};
 
 /// Carries topics into a cluster.
 #[cfg(feature = "cluster")]

@@ -1,6 +1,7 @@
 //! The run: looks at both sides, refuses what would go wrong, carries over, and says what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -59,7 +60,7 @@ impl Sides<'_> {
 pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let listing = report::listing(global, ui)?;
-    let properties = properties(&args.to_cluster)?;
+    let properties = properties(&args.to_cluster, None)?;
     let cluster = Cluster::new(servers, properties).map_err(failed)?;
     let paths = global.log_dirs()?;
     let selection = Selection {
@@ -227,14 +228,15 @@ fn leave_out_mirrors(partitions: &mut Vec<Partition>, ui: &mut Ui) {
     });
 }
 
-fn is_of_mirrors(topic: &str) -> bool {
+/// Whether a topic is one that mirrors keep for themselves.
+pub fn is_of_mirrors(topic: &str) -> bool {
     (topic.starts_with("mm2") && topic.ends_with(".internal")) || topic.ends_with(".checkpoints.internal")
 }
 
-/// The user's settings; what is wrong with them is told without their values.
-fn properties(args: &ToClusterArgs) -> anyhow::Result<Properties> {
+/// The user's settings, of a file and of the command line; what is wrong with them is told without their values.
+pub fn properties(args: &ToClusterArgs, file: Option<&Path>) -> anyhow::Result<Properties> {
     let mut properties = Properties::default();
-    if let Some(file) = &args.command_config {
+    if let Some(file) = args.command_config.as_deref().or(file) {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         properties.add_file(&text).map_err(|error| Problem::usage(error.to_string()).path(file))?;
     }

@@ -1,0 +1,128 @@
+//! Records of partitions from offsets on, as a consumer gets them that sees committed records only.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset as Position, Timestamp, TopicPartitionList};
+
+use super::client::{Cluster, ClusterError, Listener, REQUEST_MAX};
+use crate::types::{NO_TIMESTAMP, TimestampMs};
+
+/// What came.
+pub enum Fetched<'f> {
+    /// A record.
+    Record(Record<'f>),
+    /// The end of a partition of the topic that is read, as it is now: all that is committed came.
+    End(i32),
+    /// Nothing, for as long as it was waited for.
+    Nothing,
+}
+
+/// A record as it came.
+pub struct Record<'f>(BorrowedMessage<'f>);
+
+impl Record<'_> {
+    /// Topic and partition.
+    pub fn place(&self) -> (&str, i32) {
+        (self.0.topic(), self.0.partition())
+    }
+
+    /// Its offset.
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its timestamp; -1 for none.
+    pub fn timestamp_ms(&self) -> TimestampMs {
+        match self.0.timestamp() {
+            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => ms,
+            Timestamp::NotAvailable => NO_TIMESTAMP,
+        }
+    }
+
+    /// Its key.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// Its headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)))
+    }
+}
+
+/// Reads partitions.
+pub struct Fetcher<'c> {
+    cluster: &'c Cluster,
+    consumer: BaseConsumer<Listener>,
+}
+
+impl<'c> Fetcher<'c> {
+    /// Opens a client; with `tells_ends`, [`Fetched::End`] is told, and all that is read at once has to be of one topic.
+    pub fn open(cluster: &'c Cluster, tells_ends: bool) -> Result<Fetcher<'c>, ClusterError> {
+        let mut ours = vec![
+            ("group.id", "logdir-mirror"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            // An offset that is gone is told, not passed over.
+            ("auto.offset.reset", "error"),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", if tells_ends { "true" } else { "false" }),
+            ("allow.auto.create.topics", "false"),
+        ];
+        for (name, value) in [
+            ("queued.max.messages.kbytes", "16384"),
+            ("fetch.message.max.bytes", "1048576"),
+            ("fetch.wait.max.ms", "50"),
+        ] {
+            if !cluster.properties().has(name) {
+                ours.push((name, value));
+            }
+        }
+        let consumer = cluster.client(&ours, cluster.listener().clone())?;
+        Ok(Fetcher { cluster, consumer })
+    }
+
+    /// Reads these from now on, and nothing else.
+    pub fn read_from<'p>(&mut self, from: impl Iterator<Item = (&'p str, i32, i64)>) -> Result<(), ClusterError> {
+        let failed = |error: KafkaError| self.cluster.failed("reading partitions", &error);
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in from {
+            list.add_partition_offset(topic, partition, Position::Offset(offset)).map_err(failed)?;
+        }
+        self.consumer.assign(&list).map_err(failed)
+    }
+
+    /// First offset of a partition and the one after its last.
+    pub fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
+        let asked = self.consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
+        asked.map_err(|error| self.cluster.failed(&format!("ends of {topic}-{partition}"), &error))
+    }
+
+    /// What comes next, waited for so long.
+    pub fn next(&self, wait: Duration) -> Result<Fetched<'_>, ClusterError> {
+        match self.consumer.poll(wait) {
+            None => Ok(Fetched::Nothing),
+            Some(Ok(message)) => Ok(Fetched::Record(Record(message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Fetched::End(partition)),
+            Some(Err(error)) => match error.rdkafka_error_code() {
+                // It tries again by itself.
+                Some(
+                    RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::NotLeaderForPartition
+                    | RDKafkaErrorCode::LeaderNotAvailable,
+                ) => Ok(Fetched::Nothing),
+                _ => Err(self.cluster.failed("reading", &error)),
+            },
+        }
+    }
+}
