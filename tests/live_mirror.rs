@@ -261,6 +261,7 @@ fn killed_again_and_again_every_record_arrives_once() {
     let mut of_source = source.clients();
     fill(&mut of_source, 2, 1);
     of_source.run("transactions users 2 77 20 closed");
+    of_source.run(&format!("take-part late orders 9000 {}", source.file("taken.txt").display()));
     let expected = truth(&source, &mut of_source, &TOPICS);
     drop(of_source);
     source.stop();
@@ -269,6 +270,26 @@ fn killed_again_and_again_every_record_arrives_once() {
     let mirrored = truth(&target, &mut clients, &TOPICS);
     same("with more", &mirrored, &expected);
     check_map(&map, records_of(&rows), &expected, &mirrored);
+
+    // A group that nobody asked for while its records went over; it has a member in the target.
+    clients.run(&format!("take-part late orders 10 {} stay=true", target.file("taken.txt").display()));
+    let (_, words) = mirror.rows(&["--groups", "late"], 1);
+    assert!(words.contains("group 'late' has members in the cluster"), "{words}");
+    let fresh = target.clients();
+    drop(std::mem::replace(&mut clients, fresh));
+    wait_until("the member of group 'late' is gone", || mirror.output(&["--groups", "late"]).status.success());
+    let late = committed(&data, "late");
+    check_group("late", (&target, &mut clients), "late", (&late, &expected), &mirrored);
+    let output = mirror.output(&["--groups", "nobody"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(90), "{what}: not so after 90 s");
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Every run of the map says which record became which.

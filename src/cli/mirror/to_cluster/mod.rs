@@ -105,3 +105,22 @@ pub fn run(_: &MirrorArgs, _: &str, _: &GlobalArgs, _: &mut Ui) -> anyhow::Resul
     let problem = Problem::usage("--to-cluster: this build has no client for clusters (feature 'cluster')");
     Err(problem.hint("install one that has: cargo install logdir --features cluster").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_shows_its_name_only() {
+        for (text, expected) in [("sasl.password=hunter2", "sasl.password"), ("hunter2", "[redacted]")] {
+            assert_eq!(format!("{:?}", PropertyArg::parse(text).unwrap()), expected);
+        }
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    #[test]
+    fn a_build_without_a_client_says_so() {
+        let args = ["logdir", "mirror", "-d", "data", "--to-cluster", "127.0.0.1:9092"];
+        assert_eq!(crate::cli::run(args.map(Into::into).to_vec()), Outcome::Usage.exit_code());
+    }
+}
