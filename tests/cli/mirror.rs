@@ -277,6 +277,10 @@ fn a_mirror_has_one_target() {
         &["--to", "y", "--to-cluster", "z:1"][..],
         &["--to-cluster", "z:1", "--until", "-1h"],
         &["--to", "y", "--append"],
+        &["--to", "y", "-X", "a=b"],
+        &["--from-cluster", "z:1"],
+        &["--from-cluster", "z:1", "--to-cluster", "y:1"],
+        &["--to", "y", "--follow"],
     ] {
         let (code, _, stderr) = run(&[&["mirror", "-d", "x"], args].concat());
         assert_eq!(code, 2, "{args:?}: {stderr}");

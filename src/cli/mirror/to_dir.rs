@@ -34,9 +34,10 @@ pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui
     let sources = global.log_dirs()?;
     refuse_same(&sources, to)?;
     let (partitions, mut outcome) = selected(args, &sources, ui)?;
-    let opened = dirs::open(&sources, ui);
+    // What cannot be opened was told.
+    let opened: Vec<LogDir> = sources.iter().filter_map(|dir| LogDir::open(dir).ok()).collect();
     let copies = copies(to)?;
-    let (metadata, told) = dirs::believed_metadata(&opened.dirs, ui);
+    let (metadata, told) = dirs::believed_metadata(&opened, ui);
     outcome |= told;
     let image = metadata.as_ref().map(|metadata| &metadata.image);
     let plans = plans(args, partitions, copies.as_ref(), image, ui, &mut outcome)?;
@@ -48,7 +49,7 @@ pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui
             outcome |= would(plan, on_gap, &mut rows, &mut totals, ui)?;
         }
     } else {
-        let of_source = opened.dirs.iter().find_map(LogDir::meta);
+        let of_source = opened.iter().find_map(LogDir::meta);
         let cluster_id = of_source.and_then(MetaProperties::cluster_id);
         make_target(to, cluster_id, of_source.and_then(MetaProperties::node_id), ui)?;
         refuse_full(to, bytes)?;

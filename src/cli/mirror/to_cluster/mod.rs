@@ -69,19 +69,19 @@ pub struct ToClusterArgs {
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", hide_short_help = true)]
     pub isolation_level: IsolationLevel,
     /// Name of the source, which progress is kept under [default: its cluster's id]
-    #[arg(long, value_name = "NAME", requires = "to_cluster")]
+    #[arg(long, value_name = "NAME", conflicts_with = "to")]
     pub name: Option<String>,
     /// Groups whose committed offsets go along, or all
     #[arg(long, value_name = "GROUP,..", value_delimiter = ',', requires = "cluster")]
     pub groups: Vec<String>,
     /// Write which offsets of the source became which of the target: CSV, or with .json and .ndjson a JSON object a line
-    #[arg(long, value_name = "FILE", requires = "to_cluster")]
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
     pub map: Option<PathBuf>,
     /// Replicas of topics that are made [default: the cluster's default]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(i16::MAX)), requires = "to_cluster")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=i64::from(i16::MAX)), conflicts_with = "to")]
     pub replication_factor: Option<i32>,
     /// Go on in topics that hold records which are not from here
-    #[arg(long, requires = "to_cluster")]
+    #[arg(long, conflicts_with = "to")]
     pub append: bool,
     /// Most bytes of records in one transaction
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = crate::cli::size::parse, hide_short_help = true)]

@@ -75,17 +75,17 @@ pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -
     leave_out_mirrors(&mut partitions, ui);
     let mut outcome = dirs::show_all(failures, ui);
     messages.into_iter().for_each(|message| message.show(ui));
-    let opened = dirs::open(&paths, ui);
-    outcome |= opened.outcome;
-    let (believed, told) = dirs::believed_metadata(&opened.dirs, ui);
+    // What cannot be opened was told.
+    let opened: Vec<LogDir> = paths.iter().filter_map(|dir| LogDir::open(dir).ok()).collect();
+    let (believed, told) = dirs::believed_metadata(&opened, ui);
     outcome |= told;
-    let name = name(&args.to_cluster, &opened.dirs)?;
+    let name = name(&args.to_cluster, &opened)?;
     let image = believed.map(|believed| believed.image);
     let reader = cluster.reader(READER_GROUP).map_err(failed)?;
     let metadata = cluster.reach(&reader).map_err(failed)?;
     let sides = Sides { args, there: topics_of(&metadata), cluster, reader, name };
     drop(metadata);
-    let (lanes, done) = mirror(&sides, &partitions, &opened.dirs, image.as_ref(), global, ui)?;
+    let (lanes, done) = mirror(&sides, &partitions, &opened, image.as_ref(), global, ui)?;
     show_said(&sides.cluster, ui);
     outcome |= done.outcome;
     if let Some(mut sum) = done.sum {
