@@ -97,8 +97,13 @@ type Records = BTreeMap<(String, i64), Vec<(i64, Value)>>;
 fn truth(broker: &Broker, clients: &mut Clients, topics: &[&str]) -> Records {
     let file = broker.file("truth.ndjson");
     clients.run(&format!("consume read_committed {} {}", file.display(), topics.join(" ")));
+    by_place(&fs::read_to_string(&file).unwrap())
+}
+
+/// Records of JSON lines, as `logdir consume` and Kafka's consumer in the tests print them.
+fn by_place(lines: &str) -> Records {
     let mut records = Records::new();
-    for line in fs::read_to_string(&file).unwrap().lines() {
+    for line in lines.lines() {
         let mut record: Value = serde_json::from_str(line).unwrap();
         let fields = record.as_object_mut().unwrap();
         fields.remove("leader_epoch");
@@ -591,17 +596,7 @@ impl Copied<'_> {
         let args = ["consume", "-q", "--json", "-d", self.to.to_str().unwrap(), "-t", &topics.join(",")];
         let output = logdir(&args).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        let mut records = Records::new();
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let mut record: Value = serde_json::from_str(line).unwrap();
-            let fields = record.as_object_mut().unwrap();
-            fields.remove("leader_epoch");
-            let partition = fields.remove("partition").unwrap().as_i64().unwrap();
-            let offset = fields.remove("offset").unwrap().as_i64().unwrap();
-            let topic = fields["topic"].as_str().unwrap().to_owned();
-            records.entry((topic, partition)).or_default().push((offset, record));
-        }
-        records
+        by_place(&String::from_utf8(output.stdout).unwrap())
     }
 }
 

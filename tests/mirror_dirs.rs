@@ -24,7 +24,7 @@ use logdir::storage::reader::{LogReader, ReadStep};
 use logdir::types::{Offset, TopicPartition};
 use serde_json::Value;
 use support::kafka_data::{Case, log_dirs_below};
-use support::strace::{calls, strace};
+use support::strace::{NAMING, calls, places, strace};
 
 fn mirror(source: &Path, to: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logdir"));
@@ -300,22 +300,15 @@ fn killed_at_its_system_calls_the_next_run_finishes() {
             println!("skipped: strace is not there, or may not trace");
             return;
         }
-        let (mut number, mut kills) = (0, 0);
-        for (name, count) in calls(&log) {
-            for when in 1..=count {
-                number += 1;
-                let telling = ["rename", "mkdir", "rmdir", "unlink"].iter().any(|change| name.contains(change));
-                if number % every != 0 && !telling {
-                    continue;
-                }
-                fresh();
-                let inject = format!("inject={name}:signal=KILL:when={when}");
-                kills += usize::from(!strace(&["-f", "-o", "/dev/null", "-e", &inject], &args).unwrap().success());
-                let again = mirror(source, &to, &[]);
-                let place = format!("{what}, killed at call {when} of {name}");
-                assert_eq!(again.status.code(), Some(0), "{place}: {}", String::from_utf8_lossy(&again.stderr));
-                assert_level(source, &to);
-            }
+        let mut kills = 0;
+        for (name, when) in places(&calls(&log), every, &NAMING) {
+            fresh();
+            let inject = format!("inject={name}:signal=KILL:when={when}");
+            kills += usize::from(!strace(&["-f", "-o", "/dev/null", "-e", &inject], &args).unwrap().success());
+            let again = mirror(source, &to, &[]);
+            let place = format!("{what}, killed at call {when} of {name}");
+            assert_eq!(again.status.code(), Some(0), "{place}: {}", String::from_utf8_lossy(&again.stderr));
+            assert_level(source, &to);
         }
         assert!(kills > 5, "{what}: killed {kills} times");
         println!("{what}: killed at {kills} system calls");

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use support::copy::copy;
 use support::kafka_data::Case;
-use support::strace::{calls, strace};
+use support::strace::{calls, places, strace};
 
 const TOPIC: &str = "v-bitflip-body-mid-0";
 const KEPT: &str = ".logdir-kept";
@@ -63,68 +63,59 @@ fn kill_at_every_call(pristine: &Path, mode: &[&str], inject: &[&str]) {
     let counts = calls(&log);
     let total: usize = counts.values().sum();
     let (mut tried, mut killed, mut before, mut after) = (0, 0, 0, 0);
-    let mut number = 0;
-    for (name, count) in &counts {
-        for when in 1..=*count {
-            number += 1;
-            // Those that name things, of which there are few, are all tried.
-            let changes = ["rename", "linkat", "mkdir", "rmdir"];
-            let telling = changes.iter().any(|change| name.contains(change));
-            if number % every != 0 && !telling {
-                continue;
-            }
-            fresh();
-            // What fails cannot be where it is killed too.
-            if inject.iter().any(|option| option.starts_with(&format!("inject={name}:"))) {
-                continue;
-            }
-            let kill = format!("inject={name}:signal=KILL:when={when}");
-            let status = strace(&[&["-f", "-o", "/dev/null", "-e", &kill], inject].concat(), &args).unwrap();
-            tried += 1;
-            killed += usize::from(!status.success());
-            let place = format!("{mode:?} {inject:?}, killed at call {when} of {name}");
-            let mut beside = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path());
-            let wrapper = beside.find(|path| path.to_string_lossy().ends_with("-stray"));
-            if let Some(wrapper) = &wrapper {
-                // A broker loads it under the partition's recovery point and log start.
-                let names = names(wrapper);
-                assert!(
-                    names.iter().all(|name| [".logdir-recover", "new", "old"].contains(&&**name)),
-                    "{place}: {names:?}"
-                );
-            }
-            // Only where names cannot be exchanged: between two renames both are beside their place.
-            if let (false, Some(wrapper)) = (live.is_dir(), &wrapper) {
-                assert!(!inject.is_empty(), "{place}: the partition is gone");
-                assert_eq!(files(&wrapper.join("old")), original, "{place}");
-                assert_eq!(files(&wrapper.join("new")), result, "{place}");
-            }
-            let now = if live.is_dir() { files(&live) } else { result.clone() };
-            let finished = now == result;
-            if finished {
-                after += 1
-            } else {
-                before += 1
-            }
-            assert!(finished || now == original, "{place}: neither the original nor the result: {:?}", names(&live));
-            if finished {
-                // The original is not lost: kept, or about to be.
-                let places = wrapper.iter().flat_map(|wrapper| [wrapper.join("old"), wrapper.join("new")]);
-                let kept = places.chain([live.join(KEPT)]).find(|place| place.is_dir()).unwrap();
-                assert_eq!(files(&kept), original, "{place}: the original");
-            }
-            let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
-                .env_clear()
-                .args(arguments(live.to_str().unwrap(), mode))
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(0), "{place}: the rerun says {said}");
-            assert_eq!(files(&live), result, "{place}: after the rerun");
-            assert_eq!(files(&live.join(KEPT)), original, "{place}: the original after the rerun");
-            assert_eq!(names(&work), whole, "{place}: nothing is left over");
-            assert!(!live.join(".logdir-recover").exists(), "{place}");
+    // Those that name things, of which there are few, are all tried.
+    for (name, when) in places(&counts, every, &["rename", "linkat", "mkdir", "rmdir"]) {
+        fresh();
+        // What fails cannot be where it is killed too.
+        if inject.iter().any(|option| option.starts_with(&format!("inject={name}:"))) {
+            continue;
         }
+        let kill = format!("inject={name}:signal=KILL:when={when}");
+        let status = strace(&[&["-f", "-o", "/dev/null", "-e", &kill], inject].concat(), &args).unwrap();
+        tried += 1;
+        killed += usize::from(!status.success());
+        let place = format!("{mode:?} {inject:?}, killed at call {when} of {name}");
+        let mut beside = fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path());
+        let wrapper = beside.find(|path| path.to_string_lossy().ends_with("-stray"));
+        if let Some(wrapper) = &wrapper {
+            // A broker loads it under the partition's recovery point and log start.
+            let names = names(wrapper);
+            assert!(
+                names.iter().all(|name| [".logdir-recover", "new", "old"].contains(&&**name)),
+                "{place}: {names:?}"
+            );
+        }
+        // Only where names cannot be exchanged: between two renames both are beside their place.
+        if let (false, Some(wrapper)) = (live.is_dir(), &wrapper) {
+            assert!(!inject.is_empty(), "{place}: the partition is gone");
+            assert_eq!(files(&wrapper.join("old")), original, "{place}");
+            assert_eq!(files(&wrapper.join("new")), result, "{place}");
+        }
+        let now = if live.is_dir() { files(&live) } else { result.clone() };
+        let finished = now == result;
+        if finished {
+            after += 1
+        } else {
+            before += 1
+        }
+        assert!(finished || now == original, "{place}: neither the original nor the result: {:?}", names(&live));
+        if finished {
+            // The original is not lost: kept, or about to be.
+            let places = wrapper.iter().flat_map(|wrapper| [wrapper.join("old"), wrapper.join("new")]);
+            let kept = places.chain([live.join(KEPT)]).find(|place| place.is_dir()).unwrap();
+            assert_eq!(files(&kept), original, "{place}: the original");
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
+            .env_clear()
+            .args(arguments(live.to_str().unwrap(), mode))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{place}: the rerun says {said}");
+        assert_eq!(files(&live), result, "{place}: after the rerun");
+        assert_eq!(files(&live.join(KEPT)), original, "{place}: the original after the rerun");
+        assert_eq!(names(&work), whole, "{place}: nothing is left over");
+        assert!(!live.join(".logdir-recover").exists(), "{place}");
     }
     println!(
         "{mode:?}: {tried} of {total} system calls covered, {killed} runs killed; {before} left the original, {after} the result"
@@ -187,37 +178,31 @@ fn a_rebuild_killed_at_any_system_call_leaves_old_and_new_indexes_and_no_others(
     }
     let (result, whole) = (files(&live), names(&live));
     assert_ne!(original, result, "there is something to rebuild");
-    let (mut tried, mut killed, mut mixed, mut number) = (0, 0, 0, 0);
-    for (name, count) in &calls(&log) {
-        for when in 1..=*count {
-            number += 1;
-            let telling =
-                ["rename", "pwrite", "fsync", "fdatasync", "ftruncate"].iter().any(|call| name.contains(call));
-            if number % every != 0 && !telling {
-                continue;
-            }
-            fresh();
-            let inject = format!("inject={name}:signal=KILL:when={when}");
-            let status = rebuild(&["-f", "-o", "/dev/null", "-e", &inject]).unwrap();
-            tried += 1;
-            killed += usize::from(!status.success());
-            let place = format!("killed at call {when} of {name}");
-            let now: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
-            for (name, bytes) in &now {
-                let known = [original.get(name), result.get(name)];
-                assert!(known.contains(&Some(bytes)), "{place}: {name} is neither the old one nor the new one");
-            }
-            assert!(original.keys().all(|name| now.contains_key(name)), "{place}: a file is gone");
-            mixed += usize::from(now != original && now != result);
-            let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
-                .env_clear()
-                .args(["verify-index", live.to_str().unwrap(), "--rebuild", "--execute"])
-                .output()
-                .unwrap();
-            assert_eq!(output.status.code(), Some(0), "{place}: {}", String::from_utf8_lossy(&output.stderr));
-            let after: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
-            assert_eq!(after, result, "{place}: after the rerun");
+    let (mut tried, mut killed, mut mixed) = (0, 0, 0);
+    let counts = calls(&log);
+    let number: usize = counts.values().sum();
+    for (name, when) in places(&counts, every, &["rename", "pwrite", "fsync", "fdatasync", "ftruncate"]) {
+        fresh();
+        let inject = format!("inject={name}:signal=KILL:when={when}");
+        let status = rebuild(&["-f", "-o", "/dev/null", "-e", &inject]).unwrap();
+        tried += 1;
+        killed += usize::from(!status.success());
+        let place = format!("killed at call {when} of {name}");
+        let now: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
+        for (name, bytes) in &now {
+            let known = [original.get(name), result.get(name)];
+            assert!(known.contains(&Some(bytes)), "{place}: {name} is neither the old one nor the new one");
         }
+        assert!(original.keys().all(|name| now.contains_key(name)), "{place}: a file is gone");
+        mixed += usize::from(now != original && now != result);
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir"))
+            .env_clear()
+            .args(["verify-index", live.to_str().unwrap(), "--rebuild", "--execute"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{place}: {}", String::from_utf8_lossy(&output.stderr));
+        let after: BTreeMap<_, _> = files(&live).into_iter().filter(|(name, _)| !name.ends_with(".tmp")).collect();
+        assert_eq!(after, result, "{place}: after the rerun");
     }
     println!(
         "{tried} of {number} system calls covered, {killed} runs killed, {mixed} between two indexes; {} files",

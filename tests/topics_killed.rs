@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use support::copy::copy;
-use support::strace::{calls, kill_at, strace};
+use support::strace::{NAMING, calls, kill_at, places, strace};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -60,30 +60,24 @@ fn kill_at_every_call(what: &str, fresh: &dyn Fn(), args: &[&str], check: &dyn F
     }
     assert!(check(what, true), "{what}: a whole run ends");
     let counts = calls(&log);
-    let (mut tried, mut killed, mut before, mut after, mut number) = (0, 0, 0, 0, 0);
-    for (name, count) in &counts {
-        for when in 1..=*count {
-            number += 1;
-            let telling = ["rename", "mkdir", "rmdir", "unlink"].iter().any(|change| name.contains(change));
-            if number % every != 0 && !telling {
-                continue;
-            }
-            fresh();
-            let inject = format!("inject={name}:signal=KILL:when={when}");
-            let status = strace(&["-f", "-o", "/dev/null", "-e", &inject], args).unwrap();
-            tried += 1;
-            killed += usize::from(!status.success());
-            let place = format!("{what}, killed at call {when} of {name}");
-            if check(&place, false) {
-                after += 1
-            } else {
-                before += 1
-            }
-            let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(0), "{place}: the rerun says {said}");
-            assert!(check(&format!("{place}, run again"), true), "{place}: the rerun finishes");
+    let number: usize = counts.values().sum();
+    let (mut tried, mut killed, mut before, mut after) = (0, 0, 0, 0);
+    for (name, when) in places(&counts, every, &NAMING) {
+        fresh();
+        let inject = format!("inject={name}:signal=KILL:when={when}");
+        let status = strace(&["-f", "-o", "/dev/null", "-e", &inject], args).unwrap();
+        tried += 1;
+        killed += usize::from(!status.success());
+        let place = format!("{what}, killed at call {when} of {name}");
+        if check(&place, false) {
+            after += 1
+        } else {
+            before += 1
         }
+        let output = Command::new(env!("CARGO_BIN_EXE_logdir")).env_clear().args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{place}: the rerun says {said}");
+        assert!(check(&format!("{place}, run again"), true), "{place}: the rerun finishes");
     }
     println!(
         "{what}: {tried} of {number} system calls covered, {killed} runs killed; {before} left what was there, {after} the result"

@@ -7,7 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset as Position, Timestamp, TopicPartitionList};
 
-use super::client::{Cluster, ClusterError, Listener, REQUEST_MAX};
+use super::client::{Cluster, ClusterError, Listener};
 use crate::types::{NO_TIMESTAMP, TimestampMs};
 
 /// What came.
@@ -98,12 +98,6 @@ impl<'c> Fetcher<'c> {
             list.add_partition_offset(topic, partition, Position::Offset(offset)).map_err(failed)?;
         }
         self.consumer.assign(&list).map_err(failed)
-    }
-
-    /// First offset of a partition and the one after its last.
-    pub fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
-        let asked = self.consumer.fetch_watermarks(topic, partition, REQUEST_MAX);
-        asked.map_err(|error| self.cluster.failed(&format!("ends of {topic}-{partition}"), &error))
     }
 
     /// What comes next, waited for so long.

@@ -229,11 +229,11 @@ fn string(reader: &mut Reader<'_>) -> Result<String, WireError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn span(from: i64, upstream: i64, downstream: i64, runs: &[(i64, i64, u64)]) -> Span {
+    pub fn span(from: i64, upstream: i64, downstream: i64, runs: &[(i64, i64, u64)]) -> Span {
         let runs =
             runs.iter().map(|(source, target, count)| Mapped { source: *source, target: *target, count: *count });
         Span { from, upstream, downstream, runs: runs.collect() }

@@ -88,14 +88,8 @@ impl Translator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::runs::Mapped;
+    use super::super::mm2::tests::span;
     use super::*;
-
-    fn span(from: i64, upstream: i64, downstream: i64, runs: &[(i64, i64, u64)]) -> Span {
-        let runs =
-            runs.iter().map(|(source, target, count)| Mapped { source: *source, target: *target, count: *count });
-        Span { from, upstream, downstream, runs: runs.collect() }
-    }
 
     fn translator(offsets: &[i64]) -> (Translator, TopicPartition) {
         let (mut translator, partition) = (Translator::default(), TopicPartition::new("t", 0));

@@ -463,6 +463,12 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Bytes that are free on the file system of `dir`, for who is not the superuser.
+pub fn free_bytes(dir: &Path) -> Result<u64, StorageError> {
+    let found = rustix::fs::statvfs(dir).map_err(|errno| StorageError::new(dir, io::Error::from(errno)))?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Waits until what was created, renamed or removed in `dir` is on disk.
 pub fn sync_dir(dir: &Path) -> Result<(), StorageError> {
     #[cfg(test)]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::file_source::FileSource;
 use super::fs::{StorageError, StorageErrorKind};
 use super::index;
-use super::index::offset::OffsetEntry;
+use super::index::offset::{OffsetEntry, OffsetIndex};
 use super::names::{FileState, PartitionDirName, PartitionFile, SegmentFileKind, SegmentFileName, segment_file_name};
 use crate::batch::scan::{Advance, Damage, Depth, ScanOptions, Scanner, Step, Tail};
 use crate::types::{Offset, Position, TimestampMs, TopicPartition};
@@ -286,6 +286,19 @@ impl Partition {
     /// The high watermark of the checkpoint, at most `log_end`; `None` when no checkpoint has one.
     pub fn high_watermark(&self, log_end: Offset) -> Option<Offset> {
         self.checkpoints.high_watermark.map(|stored| stored.min(log_end))
+    }
+
+    /// Bytes of log from the index entry at or below `offset` on, or from the start of its segment where there is none.
+    pub fn bytes_from(&self, offset: Offset) -> u64 {
+        let first = self.floor_segment(offset);
+        let all: u64 = self.segments.iter().skip(first).map(|segment| segment.log_len).sum();
+        let skipped = self.segments.get(first).and_then(|segment| {
+            let bytes = segment.offset_index().ok()??;
+            let index = OffsetIndex::from_file(segment.base, &bytes);
+            let position = u64::from(index.lookup(offset).raw_position.cast_unsigned());
+            index.first_violation().is_none().then(|| position.min(segment.log_len))
+        });
+        all.saturating_sub(skipped.unwrap_or_default())
     }
 
     /// Number of the segment that holds `offset`, or the first when it lies below all.

@@ -33,6 +33,18 @@ pub fn calls(log: &Path) -> BTreeMap<String, usize> {
     counts
 }
 
+/// What names things, and removes names.
+pub const NAMING: [&str; 4] = ["rename", "mkdir", "rmdir", "unlink"];
+
+/// Where to kill a run of these system calls: at each that is among `telling`, which are few, and at every so many of the others.
+/// The call's name, and which one of that name.
+pub fn places(counts: &BTreeMap<String, usize>, every: usize, telling: &[&str]) -> Vec<(String, usize)> {
+    let all = counts.iter().flat_map(|(name, count)| (1..=*count).map(move |when| (name, when)));
+    let tells = |name: &str| telling.iter().any(|call| name.contains(call));
+    let chosen = all.zip(1..).filter(|((name, _), number)| number % every == 0 || tells(name));
+    chosen.map(|((name, when), _)| (name.clone(), when)).collect()
+}
+
 /// How to kill a run at the system call that follows the first `name` of the one that was logged, or at that one itself;
 /// an option of strace.
 pub fn kill_at(log: &Path, name: &str, after: bool) -> Option<String> {

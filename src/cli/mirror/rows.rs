@@ -35,6 +35,19 @@ pub(super) struct Row<'a> {
     pub findings: &'a [Finding],
 }
 
+/// How rows with these columns are printed; `None` as JSON.
+pub(super) fn listing(columns: &'static [Column], global: &GlobalArgs, ui: &Ui) -> anyhow::Result<Option<Listing>> {
+    Ok(match global.output() {
+        Some(OutputFormat::Json) => None,
+        Some(OutputFormat::Tsv) => Some(Listing::new(columns, ListingStyle::Tsv)),
+        Some(OutputFormat::Table) | None => Some(Listing::new(columns, ui.table_style())),
+        Some(OutputFormat::Kafka | OutputFormat::Prometheus) => {
+            let problem = Problem::usage("no tool of Kafka's prints what was mirrored: --output kafka is not offered");
+            return Err(problem.hint("use --output table, json or tsv").into());
+        }
+    })
+}
+
 /// Prints rows as they are found.
 pub(super) struct Rows {
     listing: Option<Listing>,
@@ -43,16 +56,7 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn new(no_header: bool, global: &GlobalArgs, ui: &Ui) -> anyhow::Result<Rows> {
-        let listing = match global.output() {
-            Some(OutputFormat::Json) => None,
-            Some(OutputFormat::Tsv) => Some(Listing::new(COLUMNS, ListingStyle::Tsv)),
-            Some(OutputFormat::Table) | None => Some(Listing::new(COLUMNS, ui.table_style())),
-            Some(OutputFormat::Kafka | OutputFormat::Prometheus) => {
-                return Err(Problem::usage("no tool of Kafka's prints this: --output kafka is not offered")
-                    .hint("use --output table, json or tsv")
-                    .into());
-            }
-        };
+        let listing = listing(COLUMNS, global, ui)?;
         Ok(Rows { listing, has_header: no_header })
     }
 

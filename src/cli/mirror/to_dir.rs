@@ -19,7 +19,7 @@ use crate::cli::topics::problem::create_problem;
 use crate::cli::ui::{Problem, Progress, Ui};
 use crate::schema::image::MetadataImage;
 use crate::schema::topic_configs::topic_configs;
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{self, StorageError};
 use crate::storage::log_dir::LogDir;
 use crate::storage::meta_properties::MetaProperties;
 use crate::storage::metadata_log;
@@ -172,9 +172,7 @@ fn is_compacted(image: Option<&MetadataImage>, topic: &str) -> bool {
 
 /// A copy that cannot be finished is better not begun.
 fn refuse_full(to: &Path, bytes: u64) -> anyhow::Result<()> {
-    let found = rustix::fs::statvfs(to)
-        .map_err(|errno| storage_problem(&StorageError::new(to, std::io::Error::from(errno))))?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    let free = fs::free_bytes(to).map_err(|error| storage_problem(&error))?;
     // Indexes, and blocks that are not full.
     let needed = bytes.saturating_add(bytes / 50);
     if needed > free {

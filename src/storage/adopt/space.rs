@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::{AdoptError, AdoptPlan};
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{self, StorageError};
 use crate::storage::names::{PartitionFile, SegmentFileKind};
 use crate::storage::restore::Sharing;
 use crate::storage::restore::as_kafka::{files_of, is_kafkas};
@@ -21,9 +21,7 @@ pub fn check_space(plans: &[AdoptPlan], sharing: Sharing) -> Result<(), AdoptErr
     for plan in plans.iter().filter(|plan| !plan.is_done()) {
         needed = needed.saturating_add(plan.bytes_needed(sharing)?);
     }
-    let found = rustix::fs::statvfs(&first.log_dir);
-    let found = found.map_err(|errno| StorageError::new(&first.log_dir, std::io::Error::from(errno)))?;
-    enough(&first.log_dir, needed, found.f_bavail.saturating_mul(found.f_frsize))
+    enough(&first.log_dir, needed, fs::free_bytes(&first.log_dir)?)
 }
 
 fn enough(log_dir: &Path, needed: u64, free: u64) -> Result<(), AdoptError> {

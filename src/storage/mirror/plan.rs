@@ -3,7 +3,6 @@
 use super::standing::{compare, epochs, topic_id};
 use super::{Finding, OnGap};
 use crate::storage::fs::StorageError;
-use crate::storage::index::offset::OffsetIndex;
 use crate::storage::leader_epochs::{EpochEntry, LeaderEpochs};
 use crate::storage::partition::Partition;
 use crate::types::{Offset, TopicPartition, Uuid};
@@ -135,19 +134,6 @@ fn bytes_between(source: &Partition, from: Offset, to: Offset, source_end: Offse
     if from >= to {
         return 0;
     }
-    let total: u64 = source.segments().iter().map(|segment| segment.log_len).sum();
-    let end = if to >= source_end { total } else { position_of(source, to) };
-    end.saturating_sub(position_of(source, from))
-}
-
-/// Bytes of log in front of the index entry below `offset`.
-fn position_of(source: &Partition, offset: Offset) -> u64 {
-    let number = source.floor_segment(offset);
-    let before: u64 = source.segments().iter().take(number).map(|segment| segment.log_len).sum();
-    let Some(segment) = source.segments().get(number) else { return before };
-    let within = match segment.offset_index() {
-        Ok(Some(bytes)) => u64::try_from(OffsetIndex::from_file(segment.base, &bytes).lookup(offset).raw_position).ok(),
-        _ => None,
-    };
-    before + within.unwrap_or_default().min(segment.log_len)
+    let behind = if to >= source_end { 0 } else { source.bytes_from(to) };
+    source.bytes_from(from).saturating_sub(behind)
 }

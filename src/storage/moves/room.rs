@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::MoveError;
 use super::job::{Act, Job};
-use crate::storage::fs::StorageError;
+use crate::storage::fs::{self, StorageError};
 
 /// Of a hundred bytes that are copied so many more have to be free.
 const HEAD_ROOM_PERCENT: u64 = 5;
@@ -37,9 +37,7 @@ impl Room {
         for dir in log_dirs {
             let device = std::fs::metadata(dir).map_err(|error| StorageError::new(dir, error))?.dev();
             room.device_of.insert(dir.to_owned(), device);
-            let found =
-                rustix::fs::statvfs(dir).map_err(|errno| StorageError::new(dir, std::io::Error::from(errno)))?;
-            room.free.insert(device, found.f_bavail.saturating_mul(found.f_frsize));
+            room.free.insert(device, fs::free_bytes(dir)?);
         }
         Ok(room)
     }

@@ -62,7 +62,7 @@ pub fn run(args: &MirrorArgs, servers: &str, to: &Path, global: &GlobalArgs, ui:
         }
     };
     let copies = opened.as_ref().map_or_else(|| Ok(BTreeMap::new()), topics::copies)?;
-    let mut lanes = topics::lanes(args, &wanted, &copies, &configs, &fetcher)?;
+    let mut lanes = topics::lanes(args, &wanted, &copies, &configs, (&cluster, &reader))?;
     let mut outcome = Outcome::Done;
     for lane in &mut lanes {
         lane.is_stopped = lane.finding.as_ref().is_some_and(|it| args.on_gap == GapArg::Stop || !it.can_be_passed());

@@ -9,7 +9,8 @@ use crate::cli::consume::select::{missing_topic, storage_problem, topic_not_foun
 use crate::cli::mirror::MirrorArgs;
 use crate::cli::mirror::to_cluster::{failed, is_of_mirrors};
 use crate::cli::ui::Problem;
-use crate::cluster::fetcher::Fetcher;
+use crate::cluster::client::{Cluster, Reader};
+use crate::cluster::progress;
 use crate::cluster::topics::{TargetConfigs, TargetTopic};
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
@@ -51,20 +52,13 @@ pub fn compression(configs: Option<&TargetConfigs>) -> Compression {
     Compression::parse(if codec == "uncompressed" { "none" } else { codec }).unwrap_or_default()
 }
 
-/// Where a copy stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Copy {
-    /// Where its log ends.
-    pub end: Offset,
-}
-
-/// The copies that are there.
-pub fn copies(to: &LogDir) -> anyhow::Result<BTreeMap<TopicPartition, Copy>> {
+/// Where the logs of the copies end that are there.
+pub fn copies(to: &LogDir) -> anyhow::Result<BTreeMap<TopicPartition, Offset>> {
     let mut copies = BTreeMap::new();
     for (name, path) in to.partitions().filter(|(name, _)| name.kind == DirKind::Live) {
         let end = to.open_partition(name, path).and_then(|partition| partition.log_end());
         let end = end.map_err(|error| storage_problem(&error))?;
-        copies.insert(name.topic_partition.clone(), Copy { end });
+        copies.insert(name.topic_partition.clone(), end);
     }
     Ok(copies)
 }
@@ -73,9 +67,9 @@ pub fn copies(to: &LogDir) -> anyhow::Result<BTreeMap<TopicPartition, Copy>> {
 pub fn lanes(
     args: &MirrorArgs,
     wanted: &BTreeMap<String, i32>,
-    copies: &BTreeMap<TopicPartition, Copy>,
+    copies: &BTreeMap<TopicPartition, Offset>,
     configs: &BTreeMap<String, TargetConfigs>,
-    fetcher: &Fetcher<'_>,
+    (cluster, reader): (&Cluster, &Reader),
 ) -> anyhow::Result<Vec<Lane>> {
     let mut lanes = Vec::new();
     for (topic, count) in wanted {
@@ -84,8 +78,8 @@ pub fn lanes(
                 continue;
             }
             let name = TopicPartition::new(topic, partition);
-            let (low, high) = fetcher.ends(topic, partition).map_err(failed)?;
-            let end = copies.get(&name).map(|copy| copy.end).filter(|end| *end > Offset::ZERO);
+            let (low, high) = progress::ends(cluster, reader, topic, partition).map_err(failed)?;
+            let end = copies.get(&name).copied().filter(|end| *end > Offset::ZERO);
             let (from, finding) = place(end, Offset::new(low), Offset::new(high));
             let mut lane = Lane::new(name, (low, high), from, compression(configs.get(topic)));
             lane.finding = finding;

@@ -6,7 +6,6 @@ use super::lane::{Lane, State};
 use super::targets::SourceTopic;
 use crate::batch::scan::Depth;
 use crate::schema::image::MetadataImage;
-use crate::storage::index::offset::OffsetIndex;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::DirKind;
 use crate::storage::partition::Partition;
@@ -75,16 +74,5 @@ pub fn sample(lanes: &[Lane<'_>], topics: &mut [SourceTopic]) -> Codec {
 
 /// Bytes of the log from the lane's start on, as far as its index tells.
 pub fn bytes_left(lane: &Lane<'_>) -> u64 {
-    if lane.state != State::Open {
-        return 0;
-    }
-    let segments = lane.partition.segments();
-    let first = lane.partition.floor_segment(lane.start);
-    let all: u64 = segments.get(first..).unwrap_or_default().iter().map(|segment| segment.log_len).sum();
-    let skipped = segments.get(first).and_then(|segment| {
-        let bytes = segment.offset_index().ok()??;
-        let index = OffsetIndex::from_file(segment.base, &bytes);
-        (index.first_violation().is_none()).then(|| u64::from(index.lookup(lane.start).raw_position.cast_unsigned()))
-    });
-    all.saturating_sub(skipped.unwrap_or(0))
+    if lane.state == State::Open { lane.partition.bytes_from(lane.start) } else { 0 }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::lane::{Lane, State};
-use crate::cli::args::{GlobalArgs, OutputFormat};
+use crate::cli::args::GlobalArgs;
 use crate::cli::json_row::JsonRow;
-use crate::cli::table::{Column, Listing, ListingStyle};
-use crate::cli::ui::{Problem, Ui};
+use crate::cli::mirror::rows;
+use crate::cli::table::{Column, Listing};
+use crate::cli::ui::Ui;
 
 const COLUMNS: &[Column] = &[
     Column::left("TOPIC", 20),
@@ -21,15 +22,7 @@ const COLUMNS: &[Column] = &[
 
 /// How rows are printed; `None` as JSON.
 pub fn listing(global: &GlobalArgs, ui: &Ui) -> anyhow::Result<Option<Listing>> {
-    Ok(match global.output() {
-        Some(OutputFormat::Json) => None,
-        Some(OutputFormat::Tsv) => Some(Listing::new(COLUMNS, ListingStyle::Tsv)),
-        Some(OutputFormat::Table) | None => Some(Listing::new(COLUMNS, ui.table_style())),
-        Some(OutputFormat::Kafka | OutputFormat::Prometheus) => {
-            let problem = Problem::usage("no tool of Kafka's prints what was mirrored: --output kafka is not offered");
-            return Err(problem.hint("use --output table, json or tsv").into());
-        }
-    })
+    rows::listing(COLUMNS, global, ui)
 }
 
 /// What a run came to.
