@@ -272,14 +272,16 @@ impl<'a> Replay<'a> {
                     fetch.offset == *from && (leader.leo() >= *to || fetch.last.leo() >= *to)
                 })
             }
-            // An ISR is accepted after it was asked for.
-            Seen::Metadata(batch) => match batch.as_slice() {
-                [Decided::Changed(change)] if change.leader.is_none() => change.isr.as_ref().is_none_or(|isr| {
-                    let leader = self.state.controller.leader.map(|leader| self.state.replica(leader));
-                    leader.and_then(|leader| leader.pending).is_some_and(|pending| pending.isr == self.set(isr))
-                }),
-                _ => true,
-            },
+            // An ISR is accepted after it was asked for. Alone in its batch it is a leader's; beside a broker's coming or going
+            // (one batch may hold what several events brought) it is one if it grows.
+            Seen::Metadata(batch) => batch.iter().all(|record| {
+                let Decided::Changed(change) = record else { return true };
+                let (None, Some(isr)) = (change.leader, &change.isr) else { return true };
+                let (isr, controller) = (self.set(isr), &self.state.controller);
+                let is_leaders = batch.len() == 1 || !isr.minus(controller.isr).is_empty();
+                let pending = controller.leader.and_then(|leader| self.state.replica(leader).pending);
+                !is_leaders || pending.is_some_and(|pending| pending.isr == isr)
+            }),
             _ => true,
         }
     }
