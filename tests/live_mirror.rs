@@ -571,6 +571,48 @@ fn a_password_is_used_and_shown_nowhere() {
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
 }
 
+#[test]
+fn a_broker_that_stands_still_or_crashes_is_waited_for() {
+    const RECORDS: u64 = 60_000;
+    let Some(kafka) = Kafka::find() else { return };
+    let mut broker = Broker::start(&kafka, "");
+    let dir = tempfile::tempdir().unwrap();
+    let (data, to) = (dir.path().join("data"), dir.path().join("copy"));
+    produce(&data, &["-t", "numbers", "--create", "3"], &numbered(0..RECORDS));
+    let address = format!("127.0.0.1:{}", broker.port());
+    let into = ["mirror", "-d", data.to_str().unwrap(), "--to-cluster", &address, "--transaction-bytes", "50KiB"];
+    let out = ["mirror", "--from-cluster", &address, "--to", to.to_str().unwrap()];
+    for (what, args, rate) in [("into a cluster", &into[..], "150KiB/s"), ("out of a cluster", &out, "100KiB/s")] {
+        let started = Instant::now();
+        let args = [args, &["--throttle", rate]].concat();
+        let run = logdir(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+        let pid = Pid::from_raw(broker.pid().cast_signed()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        std::thread::sleep(Duration::from_secs(5));
+        kill_process(pid, Signal::CONT).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        broker.kill();
+        std::thread::sleep(Duration::from_secs(1));
+        broker.restart();
+        let output = run.wait_with_output().unwrap();
+        println!(
+            "{what}: {:?} after {:.1} s: {}",
+            output.status.code(),
+            started.elapsed().as_secs_f64(),
+            said(&output)
+        );
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        // What librdkafka says again and again is told once.
+        assert!(said(&output).lines().count() < 12, "{}", said(&output));
+    }
+    let there = truth(&broker, &mut broker.clients(), &["numbers"]);
+    let values: std::collections::BTreeSet<&str> =
+        there.values().flatten().map(|(_, record)| record["value"].as_str().unwrap()).collect();
+    assert_eq!((count(&there), values.len()), (usize::try_from(RECORDS).unwrap(), usize::try_from(RECORDS).unwrap()));
+    assert!(Copied { broker: &broker, to: &to }.records(&["numbers"]) == there, "offset by offset");
+}
+
 /// A copy of a broker's topics.
 struct Copied<'a> {
     broker: &'a Broker,
@@ -665,6 +707,18 @@ fn a_cluster_is_copied_while_it_is_written_to_and_a_broker_serves_the_copy() {
     clients.run("create payments 2");
     let (_, words) = copied.rows(&["-t", "payments"], 1);
     assert!(words.contains("the source ends at offset 0"), "{words}");
+    // One that is longer than its copy.
+    clients.run("create again 1");
+    clients.run("produce again 1 5 100");
+    copied.rows(&["-t", "again"], 0);
+    let before = copied.records(&["again"]);
+    let last = before[&("again".to_owned(), 0)].last().unwrap().0;
+    clients.run("delete-topic again");
+    clients.run("create again 1");
+    clients.run("produce again 1 6 300");
+    let (_, words) = copied.rows(&["-t", "again"], 1);
+    assert!(words.contains(&format!("from offset {last} on are not those of the source")), "{words}");
+    assert_eq!(copied.records(&["again"]), before, "the copy is left as it is");
     drop((clients, others));
     source.stop();
     let committed_there = committed(&source.data(), "billing");

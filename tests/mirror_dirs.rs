@@ -315,6 +315,30 @@ fn killed_at_its_system_calls_the_next_run_finishes() {
     }
 }
 
+#[test]
+fn a_copy_that_goes_on_after_a_kill_needs_no_more_room_than_is_left_to_copy() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, to) = (temp.path().join("source"), temp.path().join("copy"));
+    produce(&data, "orders", "1", 6_000, 1);
+    let source = partitions(&data).pop_first().unwrap().1;
+    let segments = source.segments().to_vec();
+    assert!(segments.len() > 2);
+    let id: String = topic_id(&source).unwrap().0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let plan = logdir::storage::mirror::plan(source, None, logdir::storage::mirror::Wish::default()).unwrap();
+    assert_eq!(plan.bytes_needed(&to), plan.bytes, "nothing is there yet");
+    // As a run leaves it that was killed when one segment was over, and another on its way.
+    let staging = to.join(format!("orders-0.{id}-delete"));
+    fs::create_dir_all(&staging).unwrap();
+    for (segment, name) in [(&segments[0], None), (&segments[1], Some(".part"))] {
+        let file = segment.log.file_name().unwrap().to_str().unwrap();
+        let copied = staging.join(format!("{file}{}", name.unwrap_or_default()));
+        fs::copy(&segment.log, &copied).unwrap();
+        let time = segment.log.metadata().unwrap().modified().unwrap();
+        fs::File::options().write(true).open(&copied).unwrap().set_modified(time).unwrap();
+    }
+    assert_eq!(plan.bytes_needed(&to), plan.bytes - segments[0].log_len);
+}
+
 /// Producer and epoch.
 type Who = (i64, i16);
 /// Number of a partition, first offset, offset of the marker.

@@ -78,8 +78,9 @@ impl Said {
     }
 
     fn add(&self, text: String) {
-        // Brokers are tried again and again: the same line with other numbers is no news.
-        let same: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+        // Brokers are tried again and again: the same line with other numbers is no news, nor how often it was.
+        let what = text.rsplit_once(" (after ").map_or(text.as_str(), |(what, _)| what);
+        let same: String = what.chars().filter(|c| !c.is_ascii_digit()).collect();
         let mut lines = self.lock();
         if lines.seen.len() < LINES_MAX && lines.seen.insert(same) {
             lines.new.push(text);
@@ -270,6 +271,13 @@ impl Cluster {
         }
     }
 
+    /// Nothing has come from it for so long that waiting ends.
+    pub fn silent(&self, silence: Duration) -> ClusterError {
+        let last = self.said().last_error().map_or_else(String::new, |error| format!("; {error}"));
+        let reason = format!("nothing came for {} s{last}", silence.as_secs());
+        ClusterError::Unreachable { servers: self.servers.clone(), reason }
+    }
+
     /// An error of a request.
     pub fn failed(&self, what: &str, error: &KafkaError) -> ClusterError {
         let reason = match error.rdkafka_error_code() {
@@ -319,6 +327,11 @@ mod tests {
         for port in 1..4 {
             listener.log(RDKafkaLogLevel::Error, "FAIL", &format!("[thrd:x]: host:{port}: password hunter2 refused"));
         }
+        listener.log(
+            RDKafkaLogLevel::Error,
+            "FAIL",
+            "[thrd:x]: host:4: password hunter2 refused (after 3ms, 1 suppressed)",
+        );
         listener.log(RDKafkaLogLevel::Warning, "CONFWARN", "[thrd:app]: linger.ms is a producer property");
         assert_eq!(cluster.said().take(), ["librdkafka: host:1: password [redacted] refused"]);
         assert!(cluster.said().take().is_empty());

@@ -100,6 +100,14 @@ impl<'c> Fetcher<'c> {
         self.consumer.assign(&list).map_err(failed)
     }
 
+    /// Reads this one no more.
+    pub fn leave(&mut self, topic: &str, partition: i32) -> Result<(), ClusterError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let left = self.consumer.pause(&list);
+        left.map_err(|error| self.cluster.failed("leaving a partition", &error))
+    }
+
     /// What comes next, waited for so long.
     pub fn next(&self, wait: Duration) -> Result<Fetched<'_>, ClusterError> {
         match self.consumer.poll(wait) {

@@ -42,9 +42,9 @@ pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui
     let image = metadata.as_ref().map(|metadata| &metadata.image);
     let plans = plans(args, partitions, copies.as_ref(), image, ui, &mut outcome)?;
     let on_gap = OnGap::from(args.on_gap);
-    let bytes: u64 = plans.iter().filter(|plan| plan.has_work(on_gap)).map(|plan| plan.bytes).sum();
+    let with_work = || plans.iter().filter(|plan| plan.has_work(on_gap));
     let mut totals = Totals::default();
-    if args.dry_run || !plans.iter().any(|plan| plan.has_work(on_gap)) {
+    if args.dry_run || with_work().next().is_none() {
         for plan in &plans {
             outcome |= would(plan, on_gap, &mut rows, &mut totals, ui)?;
         }
@@ -52,11 +52,11 @@ pub(super) fn run(args: &MirrorArgs, to: &Path, global: &GlobalArgs, ui: &mut Ui
         let of_source = opened.iter().find_map(LogDir::meta);
         let cluster_id = of_source.and_then(MetaProperties::cluster_id);
         make_target(to, cluster_id, of_source.and_then(MetaProperties::node_id), ui)?;
-        refuse_full(to, bytes)?;
+        refuse_full(to, with_work().map(|plan| plan.bytes_needed(to)).sum())?;
         let options =
             Options { on_gap, allow_truncate: args.allow_truncate, throttle: args.throttle, now_ms: now_ms() };
         let mut mirror = Mirror::open(to, options).map_err(|error| mirror_problem(&error))?;
-        let progress = ui.progress(bytes, "copying");
+        let progress = ui.progress(with_work().map(|plan| plan.bytes).sum(), "copying");
         outcome |= carry_out(&mut mirror, &plans, progress, &mut rows, &mut totals, ui)?;
     }
     totals.tell(args.dry_run, rows.is_json(), ui);

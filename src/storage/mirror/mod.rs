@@ -91,7 +91,8 @@ pub enum Finding {
     },
     /// The last records of the copy are not those of the source.
     #[error(
-        "the copy's records from offset {at} on are not those of the source: the source was truncated and written anew"
+        "the copy's records from offset {at} on are not those of the source: the source was truncated and written anew, or its \
+         topic made again"
     )]
     Differs {
         /// First offset that is known to differ.

@@ -1,6 +1,9 @@
 //! What is to be done for one partition, found by reading only.
 
+use std::path::Path;
+
 use super::standing::{compare, epochs, topic_id};
+use super::whole::bytes_held;
 use super::{Finding, OnGap};
 use crate::storage::fs::StorageError;
 use crate::storage::leader_epochs::{EpochEntry, LeaderEpochs};
@@ -49,6 +52,12 @@ impl Plan {
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         self.source.topic_partition()
+    }
+
+    /// Bytes that have to be free in `log_dir` for the copy: without those that a run which was killed has brought there.
+    pub fn bytes_needed(&self, log_dir: &Path) -> u64 {
+        let held = if self.has_copy { 0 } else { bytes_held(self, log_dir) };
+        self.bytes.saturating_sub(held)
     }
 
     /// Whether nothing is to be done, and nothing is in the way.

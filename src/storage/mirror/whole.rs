@@ -90,6 +90,14 @@ fn staging(plan: &Plan, log_dir: &Path) -> PathBuf {
     log_dir.join(PartitionDirName::suffixed(plan.partition(), DirKind::Delete, &id).to_string())
 }
 
+/// Bytes of the segments that a run which was killed has brought over already.
+pub(super) fn bytes_held(plan: &Plan, log_dir: &Path) -> u64 {
+    let dir = staging(plan, log_dir);
+    let is_held =
+        |segment: &&Segment| is_same(&segment.log, &dir.join(segment_file_name(segment.base, SegmentFileKind::Log)));
+    plan.source.segments().iter().filter(is_held).map(|segment| segment.log_len).sum()
+}
+
 /// Copies a segment's files; their names.
 fn copy_segment(segment: &Segment, dir: &Path, pace: &Pace<'_>) -> Result<Vec<String>, MirrorError> {
     let mut names = Vec::new();

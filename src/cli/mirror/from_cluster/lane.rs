@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::last::LastRecord;
 use crate::batch::builder::{BatchBuilder, BatchSpec, NewHeader, NewRecord};
 use crate::batch::{Compression, Compressor};
 use crate::cluster::fetcher::Record;
@@ -38,6 +39,10 @@ pub struct Lane {
     pub next: Offset,
     /// Where the copy was when this run began.
     pub from: Offset,
+    /// The last record of the copy, until the source's was compared with it.
+    pub last: Option<LastRecord>,
+    /// The cleaner takes records out of the source.
+    pub is_compacted: bool,
     /// What is in the way.
     pub finding: Option<Finding>,
     /// It is not gone on with.
@@ -61,6 +66,8 @@ impl Lane {
             start: from,
             next: from,
             from,
+            last: None,
+            is_compacted: false,
             finding: None,
             is_stopped: false,
             records: 0,
@@ -71,6 +78,27 @@ impl Lane {
         }
     }
 
+    /// The offset that reading begins at: that of the copy's last record, which comes again to be compared.
+    pub fn asks_from(&self) -> Offset {
+        self.last.map_or(self.next, |last| last.offset)
+    }
+
+    /// Looks at what comes first, or that nothing does: unless it is the copy's last record, the source is another one.
+    pub fn compare(&mut self, first: Option<&Record<'_>>) {
+        let Some(last) = self.last.take() else { return };
+        // The cleaner may have taken it out; what comes at its place is another record all the same.
+        let may_be_gone = self.is_compacted && first.is_none_or(|first| first.offset() != last.offset.get());
+        if !may_be_gone && !first.is_some_and(|first| last.is(first)) {
+            self.finding = Some(Finding::Differs { at: last.offset });
+            self.is_stopped = true;
+        }
+    }
+
+    /// Bytes that wait to be appended.
+    pub fn waiting_bytes(&self) -> usize {
+        self.builder.as_ref().map_or(0, |(_, builder)| builder.estimated_size())
+    }
+
     /// Takes a record; appends what waits where that is enough.
     pub fn take(
         &mut self,
@@ -79,7 +107,11 @@ impl Lane {
         compressor: &mut Compressor,
         now_ms: TimestampMs,
     ) -> Result<(), LaneError> {
+        self.compare(Some(record));
         let offset = Offset::new(record.offset());
+        if self.is_stopped {
+            return Ok(());
+        }
         // Asked for again after a broker went away.
         if offset < self.next {
             return Ok(());

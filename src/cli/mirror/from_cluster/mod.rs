@@ -3,6 +3,8 @@
 #[cfg(feature = "cluster")]
 mod lane;
 #[cfg(feature = "cluster")]
+mod last;
+#[cfg(feature = "cluster")]
 mod offsets;
 #[cfg(feature = "cluster")]
 mod run;

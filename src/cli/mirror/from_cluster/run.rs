@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 
 use super::lane::{Lane, LaneError};
+use super::last::LastRecord;
 use super::{offsets, topics};
 use crate::batch::Compressor;
 use crate::cli::Outcome;
@@ -24,7 +25,7 @@ use crate::cli::ui::{Problem, Ui};
 use crate::cluster::client::{Cluster, REQUEST_MAX, Reader};
 use crate::cluster::fetcher::{Fetched, Fetcher};
 use crate::cluster::topics::{Admin, TargetConfigs, topics_of};
-use crate::storage::log_dir::LogDir;
+use crate::storage::log_dir::{LogDir, open_partition_dir};
 use crate::storage::mirror::{Finding, OnGap};
 use crate::storage::partition::present;
 use crate::storage::writer::log::LogWriter;
@@ -35,6 +36,10 @@ use crate::types::{Offset, TopicPartition};
 const WAIT: Duration = Duration::from_millis(100);
 /// What came over is on disk after this time at the latest.
 const FLUSH_EVERY: Duration = Duration::from_secs(2);
+/// A cluster from which nothing comes for so long is given up, unless it is followed.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// Bytes that wait in all partitions together.
+const WAITING_MAX: usize = 16 << 20;
 
 /// Carries topics out of a cluster.
 pub fn run(args: &MirrorArgs, servers: &str, to: &Path, global: &GlobalArgs, ui: &mut Ui) -> anyhow::Result<Outcome> {
@@ -72,7 +77,8 @@ pub fn run(args: &MirrorArgs, servers: &str, to: &Path, global: &GlobalArgs, ui:
         return Ok(outcome);
     };
     let started = Instant::now();
-    let mut copying = Copying { args, interrupt, to, opened, session: None, compressor: Compressor::default() };
+    let mut copying =
+        Copying { args, interrupt, to, opened, session: None, compressor: Compressor::default(), waiting: 0 };
     copying.open(&mut lanes, ui)?;
     let ended = copying.copy(&cluster, fetcher, &mut lanes, &configs, ui);
     let closed = copying.close(&mut lanes, ui);
@@ -99,6 +105,8 @@ struct Copying<'a> {
     opened: LogDir,
     session: Option<AppendSession>,
     compressor: Compressor,
+    /// Bytes that wait in lanes.
+    waiting: usize,
 }
 
 impl Copying<'_> {
@@ -126,6 +134,11 @@ impl Copying<'_> {
             // A recovery may have cut it, and it goes on behind a gap where that is decided.
             if end > Offset::ZERO && lane.finding.is_none() {
                 (lane.from, lane.next, lane.start) = (end, end, end);
+                // What is gone from the source by now is nothing to compare with.
+                let last = open_partition_dir(&self.to.join(lane.name.to_string()))
+                    .and_then(|(partition, _)| LastRecord::of(&partition, end))
+                    .map_err(|error| storage_problem(&error))?;
+                lane.last = last.filter(|last| last.offset.get() >= lane.ends.0);
             }
         }
         session.take_events().iter().for_each(|event| tell(event, ui));
@@ -150,20 +163,39 @@ impl Copying<'_> {
                 }
             }
             let from = of_topic.values().map(|slot| &lanes[*slot]);
-            let from: Vec<_> = from.map(|lane| (topic.as_str(), lane.name.partition, lane.next.get())).collect();
+            let from: Vec<_> = from.map(|lane| (topic.as_str(), lane.name.partition, lane.asks_from().get())).collect();
             fetcher.read_from(from.into_iter()).map_err(failed)?;
             let mut open: BTreeSet<i32> = of_topic.keys().copied().collect();
+            let mut heard = Instant::now();
             while !open.is_empty() {
                 if self.interrupt.is_asked() {
                     return Ok(Outcome::Interrupted);
                 }
-                match fetcher.next(WAIT).map_err(failed)? {
+                let fetched = fetcher.next(WAIT).map_err(failed)?;
+                match &fetched {
+                    Fetched::Nothing if heard.elapsed() > SILENCE_MAX => {
+                        return Err(failed(cluster.silent(SILENCE_MAX)));
+                    }
+                    Fetched::Nothing => {}
+                    Fetched::Record(_) | Fetched::End(_) => heard = Instant::now(),
+                }
+                match fetched {
                     Fetched::Record(record) => {
-                        if let Some(slot) = of_topic.get(&record.place().1) {
+                        let partition = record.place().1;
+                        if let Some(slot) = of_topic.get(&partition) {
                             self.take(&record, &mut lanes[*slot])?;
+                            if lanes[*slot].is_stopped && open.remove(&partition) {
+                                drop(record);
+                                fetcher.leave(topic, partition).map_err(failed)?;
+                            }
                         }
                     }
-                    Fetched::End(partition) => drop(open.remove(&partition)),
+                    Fetched::End(partition) => {
+                        if let Some(slot) = of_topic.get(&partition) {
+                            lanes[*slot].compare(None);
+                        }
+                        open.remove(&partition);
+                    }
                     Fetched::Nothing => show_said(cluster, ui),
                 }
                 self.flush(lanes, &mut flushed, false)?;
@@ -215,9 +247,10 @@ impl Copying<'_> {
         if lane.is_stopped {
             return Ok(());
         }
-        let before = lane.bytes;
+        let (before, waited) = (lane.bytes, lane.waiting_bytes());
         let Some(session) = &mut self.session else { return Ok(()) };
         lane.take(record, session, &mut self.compressor, now_ms()).map_err(|error| lane_problem(&error))?;
+        self.waiting = (self.waiting + lane.waiting_bytes()).saturating_sub(waited);
         let bytes = lane.bytes - before;
         if let Some(rate) = self.args.throttle.filter(|_| bytes > 0) {
             // Long enough for what this took, at this rate.
@@ -227,16 +260,21 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Appends what has waited long enough, and brings it to disk from time to time.
+    /// Appends what has waited long enough, or all when that is much, and brings it to disk from time to time.
     fn flush(&mut self, lanes: &mut [Lane], flushed: &mut Instant, all: bool) -> anyhow::Result<()> {
-        if !all && flushed.elapsed() < FLUSH_EVERY {
+        let (is_full, is_time) = (self.waiting > WAITING_MAX, all || flushed.elapsed() >= FLUSH_EVERY);
+        if !is_full && !is_time {
+            return Ok(());
+        }
+        let Some(session) = &mut self.session else { return Ok(()) };
+        for lane in lanes.iter_mut().filter(|lane| all || is_full || lane.is_due()) {
+            self.waiting = self.waiting.saturating_sub(lane.waiting_bytes());
+            lane.send(session, &mut self.compressor, now_ms()).map_err(|error| lane_problem(&error))?;
+        }
+        if !is_time {
             return Ok(());
         }
         *flushed = Instant::now();
-        let Some(session) = &mut self.session else { return Ok(()) };
-        for lane in lanes.iter_mut().filter(|lane| all || lane.is_due()) {
-            lane.send(session, &mut self.compressor, now_ms()).map_err(|error| lane_problem(&error))?;
-        }
         self.session()?.flush().map_err(|error| storage_problem(&error).into())
     }
 

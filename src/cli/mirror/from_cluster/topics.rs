@@ -83,6 +83,10 @@ pub fn lanes(
             let (from, finding) = place(end, Offset::new(low), Offset::new(high));
             let mut lane = Lane::new(name, (low, high), from, compression(configs.get(topic)));
             lane.finding = finding;
+            lane.is_compacted = configs
+                .get(topic)
+                .and_then(|configs| configs.get("cleanup.policy"))
+                .is_some_and(|policy| policy.value.contains("compact"));
             lanes.push(lane);
         }
     }
