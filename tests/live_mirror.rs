@@ -1,4 +1,4 @@
-//! `logdir mirror --to-cluster` into a Kafka 4.3: killed again and again, and every record arrives once.
+//! `logdir mirror` into and out of a Kafka 4.3: killed again and again, and every record arrives once.
 //!
 //! Skipped without `LOGDIR_KAFKA_LIBS`. `LOGDIR_LIVE_REPEATS` multiplies the records (10: a million).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -14,6 +14,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker::{Broker, Clients, Kafka, free_ports};
+use logdir::batch::builder::{BatchBuilder, BatchSpec, NewHeader, NewRecord};
+use logdir::batch::scan::Depth;
+use logdir::batch::{Compressor, Decompressor};
+use logdir::storage::log_dir::LogDir;
+use logdir::storage::partition::Partition;
+use logdir::storage::reader::{LogReader, ReadStep};
+use logdir::storage::writer::{AppendSession, Durability, LogConfig, SessionOptions};
+use logdir::types::TopicPartition;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -582,7 +590,7 @@ fn a_broker_that_stands_still_or_crashes_is_waited_for() {
     let address = format!("127.0.0.1:{}", broker.port());
     let into = ["mirror", "-d", data.to_str().unwrap(), "--to-cluster", &address, "--transaction-bytes", "50KiB"];
     let out = ["mirror", "--from-cluster", &address, "--to", to.to_str().unwrap()];
-    for (what, args, rate) in [("into a cluster", &into[..], "150KiB/s"), ("out of a cluster", &out, "100KiB/s")] {
+    for (what, args, rate) in [("into a cluster", &into[..], "150KiB/s"), ("out of a cluster", &out, "30KiB/s")] {
         let started = Instant::now();
         let args = [args, &["--throttle", rate]].concat();
         let run = logdir(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -607,10 +615,124 @@ fn a_broker_that_stands_still_or_crashes_is_waited_for() {
         assert!(said(&output).lines().count() < 12, "{}", said(&output));
     }
     let there = truth(&broker, &mut broker.clients(), &["numbers"]);
+    check_followed(&broker, &to);
     let values: std::collections::BTreeSet<&str> =
         there.values().flatten().map(|(_, record)| record["value"].as_str().unwrap()).collect();
     assert_eq!((count(&there), values.len()), (usize::try_from(RECORDS).unwrap(), usize::try_from(RECORDS).unwrap()));
     assert!(Copied { broker: &broker, to: &to }.records(&["numbers"]) == there, "offset by offset");
+    // Leader epochs too: each start of the broker began one.
+    broker.stop();
+    let consumed = |data: &Path| {
+        let args = ["consume", "-q", "--json", "--isolation-level", "read_committed", "-t", "numbers", "-d"];
+        let output = logdir(&args).arg(data).output().unwrap();
+        let mut lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let lines = consumed(&to);
+    assert!(lines.iter().any(|line| !line.contains("\"leader_epoch\":0")), "{}", lines[0]);
+    assert!(lines == consumed(&broker.data()), "with leader epochs");
+}
+
+/// A copy out of a cluster has no holes between its batches: it can be copied on.
+fn check_followed(broker: &Broker, to: &Path) {
+    let again = broker.file("copied-on");
+    let output =
+        logdir(&["mirror", "--json", "-d", to.to_str().unwrap(), "--to", again.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
+fn out_of_a_cluster_comes_what_is_odd() {
+    let Some(kafka) = Kafka::find() else { return };
+    let mut source = Broker::start(&kafka, "");
+    let mut clients = source.clients();
+    for (topic, partitions) in [("busy", 1), ("empty", 1), ("raw", 1), ("sparse", 1), ("wide", 30)] {
+        clients.run(&format!("create {topic} {partitions} retention.ms=-1"));
+    }
+    clients.run("produce empty 1 1 100");
+    let high = truth(&source, &mut clients, &["empty"])[&("empty".to_owned(), 0)].last().unwrap().0 + 1;
+    clients.run(&format!("delete-records empty 0 {high}"));
+    clients.run("transactions sparse 1 1 30 closed");
+    drop(clients);
+    source.stop();
+    // No client of Kafka's writes such a key.
+    append_raw(&source.data(), "raw", b"\xff\xfe key");
+    source.restart();
+    let mut clients = source.clients();
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("copy");
+    let copied = Copied { broker: &source, to: &to };
+
+    // Written to without a pause it is copied up to where it ended.
+    clients.run(&format!("write-start plain busy 1 {} 2000", source.file("sent.txt").display()));
+    std::thread::sleep(Duration::from_secs(1));
+    let started = Instant::now();
+    let (rows, words) = copied.rows(&[], 0);
+    assert!(started.elapsed() < Duration::from_secs(60) && records_of(&rows) > 100, "{words}");
+    clients.run("write-stop");
+    let opened = LogDir::open(&to).unwrap();
+    let partition = |topic: &str| {
+        let (name, path) = opened.partitions().find(|(name, _)| name.topic_partition.topic == topic).unwrap();
+        opened.open_partition(name, path).unwrap()
+    };
+    assert_eq!(partition("empty").log_end().unwrap().get(), high, "an empty log begins where that of the cluster does");
+    assert_eq!(keys_of_headers(&partition("raw")), [b"\xff\xfe key".to_vec()]);
+    check_followed(&source, &to);
+
+    // As many files as it may have: more than the soft limit, not more than the hard one.
+    let under = |limit: &str, to: &Path| {
+        let address = format!("127.0.0.1:{}", source.port());
+        let command = format!(
+            "{limit}; exec {} mirror -q --from-cluster {address} -t wide --to {}",
+            env!("CARGO_BIN_EXE_logdir"),
+            to.display()
+        );
+        Command::new("sh").args(["-c", &command]).output().unwrap()
+    };
+    let output = under("ulimit -Sn 100", &dir.path().join("soft"));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let output = under("ulimit -n 100", &dir.path().join("hard"));
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("184 files have to be open at once, 100 may be"), "{}", said(&output));
+    for (args, code, words) in [
+        (&["-t", "wide", "-p", "77"][..], 3, "-p names"),
+        (&["-t", "wide", "--groups", "nobody"], 3, "group 'nobody' is not in the cluster"),
+    ] {
+        let (_, said) = copied.rows(args, code);
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+/// Appends a record with a header of this key to partition 0 of a stopped broker's topic.
+fn append_raw(data: &Path, topic: &str, key: &[u8]) {
+    let header = NewHeader { key, value: Some(b"value") };
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    builder
+        .push(&NewRecord { timestamp_ms: 7, value: Some(b"raw"), headers: &[header], ..NewRecord::default() })
+        .unwrap();
+    let mut batch = builder.seal(&mut Compressor::default()).unwrap();
+    let options =
+        SessionOptions { config: LogConfig::default(), durability: Durability::Synced, allow_truncate: false };
+    let mut session = AppendSession::open(data, options).unwrap();
+    session.append(&TopicPartition::new(topic, 0), &mut batch, 7).unwrap();
+    session.close(7).unwrap();
+}
+
+fn keys_of_headers(partition: &Partition) -> Vec<Vec<u8>> {
+    let mut reader = LogReader::new(partition, Depth::Crc, 1 << 30);
+    let mut keys = Vec::new();
+    loop {
+        match reader.next().unwrap() {
+            ReadStep::Entry { entry, .. } => {
+                for record in entry.frame.records(&mut Decompressor::default()).unwrap() {
+                    keys.extend(record.unwrap().headers.iter().map(|(key, _)| key.to_vec()));
+                }
+            }
+            ReadStep::End { .. } => return keys,
+            _ => {}
+        }
+    }
 }
 
 /// A copy of a broker's topics.

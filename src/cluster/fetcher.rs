@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as Position, Timestamp, TopicPartitionList};
 
 use super::client::{Cluster, ClusterError, Listener};
-use crate::types::{NO_TIMESTAMP, TimestampMs};
+use super::native::{self, RawHeader};
+use crate::types::{LeaderEpoch, NO_TIMESTAMP, TimestampMs};
 
 /// What came.
 pub enum Fetched<'f> {
@@ -16,6 +17,8 @@ pub enum Fetched<'f> {
     Record(Record<'f>),
     /// The end of a partition of the topic that is read, as it is now: all that is committed came.
     End(i32),
+    /// An offset that was asked for is not there (any more), of one of the partitions: it is read no more.
+    OutOfRange,
     /// Nothing, for as long as it was waited for.
     Nothing,
 }
@@ -52,9 +55,14 @@ impl Record<'_> {
         self.0.payload()
     }
 
+    /// The leader epoch of its batch; 0 where the broker does not tell.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(native::leader_epoch(&self.0).unwrap_or(0))
+    }
+
     /// Its headers, in order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0.headers().into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)))
+    pub fn headers(&self) -> Vec<RawHeader<'_>> {
+        native::headers(&self.0)
     }
 }
 
@@ -62,6 +70,8 @@ impl Record<'_> {
 pub struct Fetcher<'c> {
     cluster: &'c Cluster,
     consumer: BaseConsumer<Listener>,
+    /// What is read, for errors.
+    what: String,
 }
 
 impl<'c> Fetcher<'c> {
@@ -87,14 +97,20 @@ impl<'c> Fetcher<'c> {
             }
         }
         let consumer = cluster.client(&ours, cluster.listener().clone())?;
-        Ok(Fetcher { cluster, consumer })
+        Ok(Fetcher { cluster, consumer, what: String::new() })
     }
 
     /// Reads these from now on, and nothing else.
     pub fn read_from<'p>(&mut self, from: impl Iterator<Item = (&'p str, i32, i64)>) -> Result<(), ClusterError> {
         let failed = |error: KafkaError| self.cluster.failed("reading partitions", &error);
         let mut list = TopicPartitionList::new();
+        self.what = String::new();
         for (topic, partition, offset) in from {
+            if self.what.is_empty() {
+                self.what = format!("reading '{topic}'");
+            } else if !self.what.contains(&format!("'{topic}'")) {
+                "reading topics".clone_into(&mut self.what);
+            }
             list.add_partition_offset(topic, partition, Position::Offset(offset)).map_err(failed)?;
         }
         self.consumer.assign(&list).map_err(failed)
@@ -115,15 +131,25 @@ impl<'c> Fetcher<'c> {
             Some(Ok(message)) => Ok(Fetched::Record(Record(message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Fetched::End(partition)),
             Some(Err(error)) => match error.rdkafka_error_code() {
-                // It tries again by itself.
+                Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Ok(Fetched::OutOfRange),
+                // It tries again by itself. A name that is not resolved and a login that fails are what a broker that starts again
+                // looks like; who is reached at all is known by now.
                 Some(
                     RDKafkaErrorCode::BrokerTransportFailure
                     | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::Resolve
+                    | RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SSL
+                    | RDKafkaErrorCode::MessageTimedOut
                     | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::RequestTimedOut
                     | RDKafkaErrorCode::NotLeaderForPartition
-                    | RDKafkaErrorCode::LeaderNotAvailable,
+                    | RDKafkaErrorCode::LeaderNotAvailable
+                    | RDKafkaErrorCode::ReplicaNotAvailable
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress,
                 ) => Ok(Fetched::Nothing),
-                _ => Err(self.cluster.failed("reading", &error)),
+                _ => Err(self.cluster.failed(&self.what, &error)),
             },
         }
     }

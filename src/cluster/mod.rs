@@ -4,6 +4,7 @@
 //! - [`client`]: a cluster, the clients that are opened on it, and what goes wrong with them;
 //! - [`topics`]: topics there: found, described, made;
 //! - [`fetcher`]: records of partitions, from offsets on;
+//! - [`native`]: what librdkafka tells and its binding does not;
 //! - [`sender`]: records to partitions, in transactions, and at which offsets they arrived;
 //! - [`runs`]: which offsets of a source became which offsets of a target;
 //! - [`mm2`]: MirrorMaker 2's records of progress, with those runs beside them;
@@ -18,6 +19,7 @@ pub mod client;
 pub mod fetcher;
 pub mod groups;
 pub mod mm2;
+pub mod native;
 pub mod progress;
 pub mod properties;
 pub mod runs;

@@ -36,7 +36,7 @@ pub struct MirrorArgs {
     #[arg(long, value_name = "LOG_DIR")]
     pub to: Option<PathBuf>,
     /// Brokers of a running cluster that the records come from, such as broker1:9092,broker2:9092
-    #[arg(long, value_name = "HOST:PORT,..", conflicts_with_all = ["offset", "until", "exclude_internal", "allow_truncate"])]
+    #[arg(long, value_name = "HOST:PORT,..", conflicts_with_all = ["offset", "until", "exclude_internal"])]
     pub from_cluster: Option<String>,
     /// Go on as the cluster's topics grow, until interrupted (--from-cluster)
     #[arg(long, requires = "from_cluster", conflicts_with = "dry_run")]

@@ -61,20 +61,22 @@ pub struct Done {
     pub is_stopped: bool,
 }
 
+/// Whether a source that starts at `log_start` still has what a recovery of its copy cuts.
+pub fn comes_again(losses: &[Loss], log_start: Offset) -> bool {
+    losses.iter().all(|loss| match loss {
+        Loss::Cut { next_offset, .. } => *next_offset >= log_start,
+        Loss::Segment { .. } => true,
+        Loss::NotAFile { .. } => false,
+    }) && losses.iter().any(|loss| matches!(loss, Loss::Cut { .. }))
+}
+
 /// Opens a copy that is there; where it ends.
 ///
 /// What a run that was killed left half-written is cut: the source has it.
 fn open_copy(session: &mut AppendSession, plan: &Plan, options: &Options) -> Result<Offset, MirrorError> {
     let partition = plan.partition();
-    let comes_again = |losses: &[Loss]| {
-        losses.iter().all(|loss| match loss {
-            Loss::Cut { next_offset, .. } => *next_offset >= plan.source.log_start(),
-            Loss::Segment { .. } => true,
-            Loss::NotAFile { .. } => false,
-        }) && losses.iter().any(|loss| matches!(loss, Loss::Cut { .. }))
-    };
     let opened = match session.log(partition, options.now_ms) {
-        Err(SessionError::WouldLose { losses, .. }) if comes_again(&losses) => {
+        Err(SessionError::WouldLose { losses, .. }) if comes_again(&losses, plan.source.log_start()) => {
             session.allow_truncate(true);
             let opened = session.log(partition, options.now_ms).map(LogWriter::log_end);
             session.allow_truncate(options.allow_truncate);

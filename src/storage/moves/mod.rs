@@ -31,7 +31,7 @@ mod room;
 mod run;
 #[cfg(test)]
 mod tests;
-pub(in crate::storage) mod throttle;
+pub mod throttle;
 mod undo;
 
 use std::path::PathBuf;

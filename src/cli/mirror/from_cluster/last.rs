@@ -26,7 +26,8 @@ pub struct LastRecord {
 }
 
 impl LastRecord {
-    /// The last one of a log that ends at `end`; none where a marker is last, or what is there cannot be read.
+    /// The last one of a log that ends at `end`; none where what is there cannot be read, or is of a transaction: the cluster
+    /// hides those that were aborted.
     pub fn of(partition: &Partition, end: Offset) -> Result<Option<LastRecord>, StorageError> {
         let mut reader = LogReader::new(partition, Depth::Crc, BATCH_BYTES_MAX);
         reader.seek(end.plus(-1))?;
@@ -34,7 +35,7 @@ impl LastRecord {
         loop {
             match reader.next()? {
                 ReadStep::Entry { entry, .. } if entry.frame.last_offset().next() == end => {
-                    if entry.frame.is_control() {
+                    if entry.frame.is_transactional() {
                         return Ok(None);
                     }
                     let each = entry.frame.records(&mut decompressor).and_then(|records| {

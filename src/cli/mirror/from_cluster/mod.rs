@@ -1,6 +1,8 @@
 //! `logdir mirror --from-cluster`: topics of a running cluster, into a log directory under their own offsets.
 
 #[cfg(feature = "cluster")]
+mod copying;
+#[cfg(feature = "cluster")]
 mod lane;
 #[cfg(feature = "cluster")]
 mod last;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::cli::Outcome;
 use crate::cli::args::now_ms;
 use crate::cli::groups::write::log_problem;
 use crate::cli::mirror::to_cluster::failed;
@@ -29,14 +30,22 @@ pub fn carry(
     to: &Path,
     ends: &BTreeMap<TopicPartition, Offset>,
     ui: &mut Ui,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Outcome> {
     if groups.is_empty() {
-        return Ok(0);
+        return Ok(Outcome::Done);
     }
-    let wanted: BTreeSet<String> = match groups.iter().any(|group| group == "all") {
-        true => names(cluster, reader).map_err(failed)?,
-        false => groups.iter().cloned().collect(),
-    };
+    let known = names(cluster, reader).map_err(failed)?;
+    let (mut wanted, mut outcome) = (BTreeSet::new(), Outcome::Done);
+    for group in groups {
+        match group.as_str() {
+            "all" => wanted.extend(known.iter().cloned()),
+            group if known.contains(group) => drop(wanted.insert(group.to_owned())),
+            group => {
+                ui.error(Problem::new("not_found", format!("group '{group}' is not in the cluster")));
+                outcome |= Outcome::Failed;
+            }
+        }
+    }
     let partitions: Vec<&TopicPartition> = ends.keys().collect();
     let mut there: BTreeMap<String, BTreeMap<TopicPartition, Commit>> = BTreeMap::new();
     for group in wanted {
@@ -75,12 +84,12 @@ pub fn carry(
         }
     }
     if changes.is_empty() {
-        return Ok(0);
+        return Ok(outcome);
     }
     write(to, &opened, &changes)?;
     let count = changes.len();
     ui.note(&format!("committed offsets of {count} {} came over", if count == 1 { "group" } else { "groups" }));
-    Ok(count)
+    Ok(outcome)
 }
 
 fn write(to: &Path, opened: &LogDir, changes: &[(String, Vec<Change>)]) -> anyhow::Result<()> {

@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rdkafka::metadata::Metadata;
+
 use super::lane::Lane;
 use crate::batch::Compression;
 use crate::cli::args::TopicArg;
 use crate::cli::consume::select::{missing_topic, storage_problem, topic_not_found};
-use crate::cli::mirror::MirrorArgs;
-use crate::cli::mirror::to_cluster::{failed, is_of_mirrors};
-use crate::cli::ui::Problem;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::mirror::to_cluster::{cluster_problem, is_of_mirrors};
+use crate::cli::mirror::{GapArg, MirrorArgs};
+use crate::cli::ui::{Problem, Ui};
 use crate::cluster::client::{Cluster, Reader};
 use crate::cluster::progress;
 use crate::cluster::topics::{TargetConfigs, TargetTopic};
 use crate::storage::fs::StorageError;
 use crate::storage::log_dir::LogDir;
-use crate::storage::mirror::Finding;
 use crate::storage::names::DirKind;
 use crate::storage::partition::present;
 use crate::storage::{create, partition_metadata};
@@ -64,12 +66,15 @@ pub fn copies(to: &LogDir) -> anyhow::Result<BTreeMap<TopicPartition, Offset>> {
 }
 
 /// A lane for every partition that is meant, where its copy goes on; what is in the way of one is with it.
+///
+/// One that the cluster tells no offsets of is told, and not gone on with.
 pub fn lanes(
     args: &MirrorArgs,
     wanted: &BTreeMap<String, i32>,
     copies: &BTreeMap<TopicPartition, Offset>,
     configs: &BTreeMap<String, TargetConfigs>,
-    (cluster, reader): (&Cluster, &Reader),
+    source: &Source<'_>,
+    ui: &mut Ui,
 ) -> anyhow::Result<Vec<Lane>> {
     let mut lanes = Vec::new();
     for (topic, count) in wanted {
@@ -77,29 +82,61 @@ pub fn lanes(
             if args.partition.as_ref().is_some_and(|wanted| !wanted.contains(partition)) {
                 continue;
             }
+            if source.interrupt.is_asked() {
+                return Ok(lanes);
+            }
             let name = TopicPartition::new(topic, partition);
-            let (low, high) = progress::ends(cluster, reader, topic, partition).map_err(failed)?;
             let end = copies.get(&name).copied().filter(|end| *end > Offset::ZERO);
-            let (from, finding) = place(end, Offset::new(low), Offset::new(high));
-            let mut lane = Lane::new(name, (low, high), from, compression(configs.get(topic)));
-            lane.finding = finding;
+            let ends = source.ends(&name);
+            let from = end.unwrap_or_else(|| Offset::new(ends.as_ref().map_or(0, |ends| ends.0)));
+            let mut lane = Lane::new(name, from, compression(configs.get(topic)));
             lane.is_compacted = configs
                 .get(topic)
                 .and_then(|configs| configs.get("cleanup.policy"))
                 .is_some_and(|policy| policy.value.contains("compact"));
+            match ends {
+                Ok(ends) => lane.place(ends, args.on_gap == GapArg::Keep),
+                Err(problem) => lane.fail(*problem, ui),
+            }
             lanes.push(lane);
         }
+    }
+    if lanes.is_empty() {
+        return Err(Problem::new("not_found", "none of the topics has a partition that -p names").into());
     }
     Ok(lanes)
 }
 
-/// Where a copy that ends at `end` goes on with a log from `low` to `high`, and what is in the way.
-fn place(end: Option<Offset>, low: Offset, high: Offset) -> (Offset, Option<Finding>) {
-    match end {
-        None => (low, None),
-        Some(end) if low > end => (low, Some(Finding::Gap { from: end, to: low })),
-        Some(end) if high < end => (end, Some(Finding::Shorter { source_end: high, copy_end: end })),
-        Some(end) => (end, None),
+/// Partitions that no broker leads now.
+pub fn leaderless(metadata: &Metadata) -> BTreeSet<TopicPartition> {
+    let of_topics = metadata.topics().iter().flat_map(|topic| {
+        let leaderless = topic.partitions().iter().filter(|partition| partition.leader() < 0);
+        leaderless.map(|partition| TopicPartition::new(topic.name(), partition.id()))
+    });
+    of_topics.collect()
+}
+
+/// The cluster that is copied from.
+pub struct Source<'a> {
+    /// It.
+    pub cluster: &'a Cluster,
+    /// A client.
+    pub reader: &'a Reader,
+    /// Partitions that nobody can be asked about now.
+    pub leaderless: BTreeSet<TopicPartition>,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Source<'_> {
+    /// The first offset of a partition, and one above the last that is committed.
+    pub fn ends(&self, name: &TopicPartition) -> Result<(i64, i64), Box<Problem>> {
+        if self.leaderless.contains(name) {
+            let text = format!("{name}: no broker leads it now: not copied");
+            return Err(Box::new(Problem::new("unreachable", text).hint("run again when its brokers are back")));
+        }
+        let ends = progress::ends(self.cluster, self.reader, &name.topic, name.partition);
+        ends.map_err(|error| Box::new(cluster_problem(&error)))
     }
 }
 
@@ -120,19 +157,23 @@ pub fn topic_id(to: &LogDir, topic: &str) -> anyhow::Result<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::mirror::Finding;
 
     #[test]
     fn a_copy_goes_on_where_it_ends_and_says_what_is_in_the_way() {
         let at = Offset::new;
-        for (end, low, high, from, word) in [
-            (None, 7, 9, 7, None),
-            (Some(at(8)), 0, 9, 8, None),
-            (Some(at(9)), 0, 9, 9, None),
-            (Some(at(5)), 7, 9, 7, Some("gap")),
-            (Some(at(10)), 0, 9, 10, Some("shorter")),
+        for (end, low, high, keeps, next, word, is_stopped) in [
+            (7, 7, 9, false, 7, None, false),
+            (8, 0, 9, false, 8, None, false),
+            (9, 0, 9, false, 9, None, false),
+            (5, 7, 9, false, 5, Some("gap"), true),
+            (5, 7, 9, true, 7, Some("gap"), false),
+            (10, 0, 9, true, 10, Some("shorter"), true),
         ] {
-            let (place, finding) = place(end, at(low), at(high));
-            assert_eq!((place, finding.as_ref().map(Finding::word)), (at(from), word), "{end:?} {low} {high}");
+            let mut lane = Lane::new(TopicPartition::new("t", 0), at(end), Compression::default());
+            lane.place((low, high), keeps);
+            let found = lane.findings.first().map(Finding::word);
+            assert_eq!((lane.next, found, lane.is_stopped), (at(next), word, is_stopped), "{end} {low} {high}");
         }
     }
 

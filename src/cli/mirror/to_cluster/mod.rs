@@ -89,7 +89,7 @@ pub struct ToClusterArgs {
 }
 
 #[cfg(feature = "cluster")]
-pub(super) use self::problem::{failed, show_said};
+pub(super) use self::problem::{cluster_problem, failed, show_said};
 #[cfg(feature = "cluster")]
 pub(super) use self::run::{is_of_mirrors, properties};
 
