@@ -1,4 +1,4 @@
-//! Records into a live cluster: `logdir mirror --to-cluster` beside librdkafka's own speed with the same settings.
+//! Records into a live cluster and out of it: `logdir mirror` beside librdkafka's own speed with the same settings.
 //!
 //! Needs a broker: `LOGDIR_BENCH_KAFKA=127.0.0.1:9092 cargo bench --features cluster --bench mirror_cluster`. `LOGDIR_BENCH_RECORDS`
 //! (default 4,000,000) of 100 bytes each. Topics and transactional ids have names of their own for every run.
@@ -11,8 +11,11 @@ use logdir::cluster::client::Cluster;
 use logdir::cluster::properties::Properties;
 use logdir::cluster::topics::{Admin, Wanted};
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
 
 const PARTITIONS: i32 = 4;
 
@@ -68,6 +71,56 @@ fn alone(servers: &str, topic: &str) -> f64 {
     records() as f64 / started.elapsed().as_secs_f64()
 }
 
+/// Records a second of a mirror, its start included; `memory` is the most that one took, in MiB.
+fn mirror(args: &[&str], memory: &mut u64) -> f64 {
+    let started = Instant::now();
+    let mut mirror = Command::new(env!("CARGO_BIN_EXE_logdir"))
+        .args(["mirror", "-q"])
+        .args(args)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", mirror.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0);
+        *memory = (*memory).max(kib / 1024);
+        if let Some(status) = mirror.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "{args:?}");
+    records() as f64 / started.elapsed().as_secs_f64()
+}
+
+/// librdkafka alone: committed records of a topic, its start included.
+fn consumed(servers: &str, topic: &str) -> f64 {
+    let started = Instant::now();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.message.max.bytes", "1048576")
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let mut count = 0;
+    while count < records() {
+        if let Some(message) = consumer.poll(Duration::from_secs(1)) {
+            assert_eq!(message.unwrap().payload().map(<[u8]>::len), Some(100));
+            count += 1;
+        }
+    }
+    records() as f64 / started.elapsed().as_secs_f64()
+}
+
 fn main() {
     let Ok(servers) = std::env::var("LOGDIR_BENCH_KAFKA") else {
         println!("skipped: LOGDIR_BENCH_KAFKA names no broker");
@@ -91,19 +144,24 @@ fn main() {
         }
     }
     assert!(produce.wait().unwrap().success());
+    let mut memory = 0;
     for round in 0..3 {
         let plain = format!("plain-{run}-{round}");
         create(&servers, &plain);
         let alone = alone(&servers, &plain);
         let name = format!("bench-{run}-{round}");
-        let started = Instant::now();
-        let status = Command::new(env!("CARGO_BIN_EXE_logdir"))
-            .args(["mirror", "-q", "-d", data.to_str().unwrap(), "--to-cluster", &servers, "--name", &name, "--append"])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success());
-        let mirrored = records() as f64 / started.elapsed().as_secs_f64();
-        println!("librdkafka {alone:.0} records/s, mirror {mirrored:.0} records/s: {:.2}", mirrored / alone);
+        let args = ["-d", data.to_str().unwrap(), "--to-cluster", &servers, "--name", &name, "--append"];
+        let mirrored = mirror(&args, &mut memory);
+        println!("into: librdkafka {alone:.0} records/s, mirror {mirrored:.0} records/s: {:.2}", mirrored / alone);
     }
+    println!("into: {memory} MiB at most");
+    memory = 0;
+    for round in 0..3 {
+        let topic = format!("plain-{run}-{round}");
+        let alone = consumed(&servers, &topic);
+        let to = dir.path().join(format!("copy-{round}"));
+        let mirrored = mirror(&["--from-cluster", &servers, "--to", to.to_str().unwrap(), "-t", &topic], &mut memory);
+        println!("out of: librdkafka {alone:.0} records/s, mirror {mirrored:.0} records/s: {:.2}", mirrored / alone);
+    }
+    println!("out of: {memory} MiB at most");
 }

@@ -14,7 +14,14 @@
 //! - that an answer holds a high watermark that its leader had within that time before;
 //! - how much an answer holds, up to what the leader had: that is up to the network;
 //! - that a leader which does not ask for a follower's return within a second of its being unfenced has not heard of that yet;
-//! - what a killed broker did behind its last line: appends by its directory, fetches by its last high watermark.
+//! - what a killed broker did behind its last line: appends by its directory, fetches by its last high watermark;
+//! - that the leader epochs of a broker killed within a second of a cut may be those from before it: another thread writes the
+//!   file (`LeaderEpochFileCache.truncateFromEndAsyncFlush`), and the start that comes next cuts them again.
+//!
+//! - that an answer which is taken within that time of its follower's hearing of a new leader came before: the fetcher goes on
+//!   until it is taken off its leader, which is after the partition has become a follower (`ReplicaManager.applyLocalFollowersDelta`);
+//! - that a record which an idempotent producer sent again, and which lies below the high watermark in the end, was acknowledged as a
+//!   duplicate: no line tells of one.
 //!
 //! An election is fed when the metadata log has a new leader that no broker's coming or going explains; whether it is one the
 //! machine allows is compared. After a decision that differs the machine is given the real one, so that one mismatch does not
@@ -133,6 +140,8 @@ pub struct Replay<'a> {
     /// Followers as they were, by leader epoch and log end: a fetch may reach a paused leader long after it was sent.
     past: BTreeMap<(Broker, u32, u64), Replica<REPLICAS_MAX>>,
     acked: BTreeSet<u32>,
+    /// Leader epochs of followers before their last cut, and when that was.
+    before_cut: BTreeMap<Broker, (i64, Vec<(u32, u64)>)>,
     at: String,
     /// What did not agree.
     pub mismatches: Vec<String>,
@@ -169,6 +178,7 @@ impl<'a> Replay<'a> {
             unheard: BTreeMap::new(),
             past: BTreeMap::new(),
             acked: BTreeSet::new(),
+            before_cut: BTreeMap::new(),
             at: String::new(),
             mismatches: Vec::new(),
             compared: Compared::default(),
@@ -658,6 +668,13 @@ impl<'a> Replay<'a> {
         let watermarks = under_way.watermarks.clone();
         self.same("offset of the answered fetch", offset, from);
         let mut then = self.state.clone();
+        let heard = self.state.replica(follower).clone();
+        let before = self.past.get(&(follower, given.leader_epoch, from)).cloned();
+        let of_former = before.filter(|_| heard.leader_epoch > given.leader_epoch && heard.leo() == from);
+        let is_of_former = of_former.is_some();
+        if let Some(before) = of_former {
+            *then.replica_mut(follower) = before;
+        }
         *then.replica_mut(leader) = given;
         // How much one answer holds is up to the network.
         let rules = Rules { records_per_fetch: Some(to - from), ..self.rules.clone() };
@@ -666,7 +683,10 @@ impl<'a> Replay<'a> {
         if let Err(why) = apply(&rules, &mut then, event, &mut |effect| effects.push(effect)) {
             return self.differs(format!("{event}: {why}"));
         }
-        let replica = then.replica(follower).clone();
+        let mut replica = then.replica(follower).clone();
+        if is_of_former {
+            replica = Replica { log: replica.log, epochs: replica.epochs, hw: replica.hw, ..heard };
+        }
         self.same("log end after the answer", to, replica.leo());
         if let Some(hw) = hw {
             self.compared.watermarks += 1;
@@ -683,6 +703,7 @@ impl<'a> Replay<'a> {
 
     fn cut(&mut self, follower: Broker, to: u64) {
         self.under_way.remove(&follower);
+        self.before_cut.insert(follower, (self.now_ms, epochs(self.state.replica(follower))));
         let effects = self.step(Event::Fetch { broker: follower, lost: false }).unwrap_or_default();
         let end = self.state.replica(follower).leo();
         self.same("log end after the cut", to.min(end.max(to)), end);
@@ -707,7 +728,14 @@ impl<'a> Replay<'a> {
                 self.received(broker, end, disk.end(), None);
             }
         }
-        self.compare_replica(broker, disk);
+        let is_old = |(at, old): &(i64, Vec<_>)| self.now_ms - at < 5 * CLOSE_MS && *old == disk.epochs;
+        if self.before_cut.get(&broker).is_some_and(is_old) {
+            self.compared.unsaid += 1;
+            let written = OnDisk { epochs: epochs(self.state.replica(broker)), records: disk.records.clone() };
+            self.compare_replica(broker, &written);
+        } else {
+            self.compare_replica(broker, disk);
+        }
         if let Some((to, _)) = self.expected_hw.remove(&broker) {
             self.uncounted(broker, to);
         }
@@ -739,13 +767,20 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Compares all replicas, and what was acknowledged.
-    pub fn end(&mut self, disks: &[OnDisk], acknowledged: &BTreeSet<u32>) {
+    /// Compares all replicas, and what was acknowledged; `resends`: the producer sends again by itself.
+    pub fn end(&mut self, disks: &[OnDisk], acknowledged: &BTreeSet<u32>, resends: bool) {
         self.at = "in the end".into();
         for (broker, disk) in (0..).zip(disks) {
             self.compare_replica(broker, disk);
         }
-        let unknown: Vec<u32> = acknowledged.difference(&self.acked).copied().collect();
+        let mut unknown: Vec<u32> = acknowledged.difference(&self.acked).copied().collect();
+        if let Some(leader) = self.state.controller.leader.filter(|_| resends) {
+            let leader = self.state.replica(leader);
+            let below: Vec<Lies> = records(&leader.log).into_iter().filter(|lies| lies.offset < leader.hw).collect();
+            let all = unknown.len();
+            unknown.retain(|record| !below.iter().any(|lies| lies.record == *record));
+            self.compared.unsaid += u32::try_from(all - unknown.len()).unwrap();
+        }
         if !unknown.is_empty() {
             self.differs(format!("acknowledged, and not by the machine: {unknown:?}"));
         }
