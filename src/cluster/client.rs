@@ -49,6 +49,19 @@ pub enum ClusterError {
         /// Why.
         reason: String,
     },
+    /// Somebody else's transaction, or a replica that lags, hides the end of a topic.
+    #[error(
+        "topic '{topic}' is readable up to offset {stable}, and goes on to {high}: a transaction of somebody else is open there, or \
+         a replica lags"
+    )]
+    Unsettled {
+        /// The topic, of one partition.
+        topic: String,
+        /// Where what can be read ends.
+        stable: i64,
+        /// Where the topic ends.
+        high: i64,
+    },
     /// Anything else.
     #[error("{what}: {reason}")]
     Failed {
@@ -231,12 +244,16 @@ impl Cluster {
 
     /// A consumer in `group` that commits only what it is told to, and sees committed records only.
     pub fn reader(&self, group: &str) -> Result<Reader, ClusterError> {
+        self.reader_with(group, &[("isolation.level", "read_committed")])
+    }
+
+    /// The same with these settings too; `isolation.level` has to be one of them.
+    pub fn reader_with(&self, group: &str, more: &[(&str, &str)]) -> Result<Reader, ClusterError> {
         let mut ours = vec![
             ("group.id", group),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "earliest"),
-            ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
             ("allow.auto.create.topics", "false"),
         ];
@@ -244,6 +261,7 @@ impl Cluster {
         if !self.properties.has("fetch.wait.max.ms") {
             ours.push(("fetch.wait.max.ms", "50"));
         }
+        ours.extend_from_slice(more);
         self.client(&ours, self.listener.clone())
     }
 

@@ -8,10 +8,10 @@ use crate::cli::Outcome;
 use crate::cli::json_row::JsonRow;
 use crate::cli::message::show_remarks;
 use crate::cli::ui::{Problem, Ui};
-use crate::cluster::client::{Cluster, Reader};
+use crate::cluster::client::Cluster;
 use crate::cluster::groups::{self, Commit, Committed};
 use crate::cluster::mm2::Checkpoint;
-use crate::cluster::progress;
+use crate::cluster::progress::Progress;
 use crate::cluster::translate::{Answer, Translator};
 use crate::storage::coordinator::groups::GroupCoordinator;
 use crate::storage::log_dir::LogDir;
@@ -83,14 +83,14 @@ impl Groups {
     }
 
     /// Reads the checkpoints that earlier runs wrote.
-    pub fn read_checkpoints(&mut self, cluster: &Cluster, reader: &Reader, topic: &str) -> anyhow::Result<()> {
+    pub fn read_checkpoints(&mut self, progress: &Progress<'_>, topic: &str) -> anyhow::Result<()> {
         let (positions, checkpoints) = (&self.positions, &mut self.checkpoints);
-        progress::read_checkpoints(cluster, reader, topic, |found| {
+        let read = progress.read_checkpoints(topic, |found| {
             if positions.get(&found.group).is_some_and(|group| group.contains_key(&found.partition)) {
                 checkpoints.insert((found.group, found.partition), (found.upstream, found.downstream));
             }
-        })
-        .map_err(failed)
+        });
+        read.map_err(failed)
     }
 
     /// Partitions that a group reads.

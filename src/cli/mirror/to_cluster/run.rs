@@ -21,9 +21,9 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::mirror::MirrorArgs;
 use crate::cli::ui::{Problem, Ui};
 use crate::cli::{Outcome, dirs};
-use crate::cluster::client::{Cluster, Reader};
+use crate::cluster::client::Cluster;
 use crate::cluster::mm2::{checkpoints_topic, syncs_topic};
-use crate::cluster::progress;
+use crate::cluster::progress::Progress;
 use crate::cluster::properties::Properties;
 use crate::cluster::sender::{Sender, Tuning};
 use crate::cluster::topics::{Admin, TargetTopic, Wanted, topics_of};
@@ -40,8 +40,8 @@ const READER_GROUP: &str = "logdir-mirror";
 /// Both sides, before anything is written.
 struct Sides<'a> {
     args: &'a MirrorArgs,
-    cluster: Cluster,
-    reader: Reader,
+    cluster: &'a Cluster,
+    progress: Progress<'a>,
     name: String,
     there: BTreeMap<String, TargetTopic>,
 }
@@ -81,12 +81,13 @@ pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -
     outcome |= told;
     let name = name(&args.to_cluster, &opened)?;
     let image = believed.map(|believed| believed.image);
-    let reader = cluster.reader(READER_GROUP).map_err(failed)?;
-    let metadata = cluster.reach(&reader).map_err(failed)?;
-    let sides = Sides { args, there: topics_of(&metadata), cluster, reader, name };
+    // Where nobody is fenced, somebody may be at it.
+    let progress = Progress::open(&cluster, READER_GROUP, !args.dry_run).map_err(failed)?;
+    let metadata = cluster.reach(progress.reader()).map_err(failed)?;
+    let sides = Sides { args, there: topics_of(&metadata), cluster: &cluster, progress, name };
     drop(metadata);
     let (lanes, done) = mirror(&sides, &partitions, &opened, image.as_ref(), global, ui)?;
-    show_said(&sides.cluster, ui);
+    show_said(&cluster, ui);
     outcome |= done.outcome;
     if let Some(mut sum) = done.sum {
         sum.elapsed = started.elapsed();
@@ -109,7 +110,7 @@ fn mirror<'p>(
     global: &GlobalArgs,
     ui: &mut Ui,
 ) -> anyhow::Result<(Vec<Lane<'p>>, Done)> {
-    let (args, cluster, reader) = (sides.args, &sides.cluster, &sides.reader);
+    let (args, cluster) = (sides.args, sides.cluster);
     let refused = |outcome| Done { outcome, sum: None };
     let mut topics = plan::source_topics(partitions, log_dirs, image);
     let wrong = targets::wrong_counts(&topics, &sides.there);
@@ -142,18 +143,18 @@ fn mirror<'p>(
         Some(sender)
     };
     let standing = match sides.there.contains_key(&syncs) {
-        true => Standing::read(cluster, reader, &syncs, &mut groups.translator)?,
+        true => Standing::read(&sides.progress, &syncs, &mut groups.translator)?,
         false => Standing::default(),
     };
     if !groups.is_empty() && sides.there.contains_key(&checkpoints) {
-        groups.read_checkpoints(cluster, reader, &checkpoints)?;
+        groups.read_checkpoints(&sides.progress, &checkpoints)?;
     }
     let mut findings = Findings::default();
     for lane in &mut lanes {
         let name = lane.name();
         let mut ends = TargetEnds::default();
         if sides.there.contains_key(&name.topic) {
-            let (low, high) = progress::ends(cluster, reader, &name.topic, name.partition).map_err(failed)?;
+            let (low, high) = sides.progress.ends(&name.topic, name.partition).map_err(failed)?;
             ends = TargetEnds { low, high };
         }
         standing::place(lane, standing.of(name), ends, sides.to().append, &mut groups.translator, &mut findings);
@@ -334,7 +335,7 @@ fn make(
     // All or none, as far as asking first can tell.
     admin.create(wanted, true).map_err(failed)?;
     admin.create(wanted, false).map_err(failed)?;
-    let there = admin.wait_for(&sides.reader, wanted).map_err(failed)?;
+    let there = admin.wait_for(sides.progress.reader(), wanted).map_err(failed)?;
     for topic in wanted {
         ui.note(&format!("made topic '{}' with {} partitions", topic.name, topic.partitions));
     }

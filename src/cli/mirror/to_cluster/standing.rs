@@ -6,9 +6,8 @@ use super::lane::Lane;
 use super::problem::{failed, refused};
 use crate::cli::mirror::GapArg;
 use crate::cli::ui::{Problem, Ui};
-use crate::cluster::client::{Cluster, Reader};
 use crate::cluster::mm2::{OffsetSync, Span};
-use crate::cluster::progress;
+use crate::cluster::progress::Progress;
 use crate::cluster::translate::Translator;
 use crate::storage::leader_epochs::{self, EpochEnd};
 use crate::types::{Offset, TopicPartition};
@@ -21,22 +20,17 @@ pub struct Standing {
 
 impl Standing {
     /// Reads the syncs; `translator` learns from all of them.
-    pub fn read(
-        cluster: &Cluster,
-        reader: &Reader,
-        topic: &str,
-        translator: &mut Translator,
-    ) -> anyhow::Result<Standing> {
+    pub fn read(progress: &Progress<'_>, topic: &str, translator: &mut Translator) -> anyhow::Result<Standing> {
         let mut latest = BTreeMap::new();
-        progress::read_syncs(cluster, reader, topic, |mut sync| {
+        let read = progress.read_syncs(topic, |mut sync| {
             if !sync.is_ours {
                 return;
             }
             translator.learn(&sync.partition, sync.topic_id, &sync.span);
             sync.span.runs = Vec::new();
             latest.insert(sync.partition.clone(), sync);
-        })
-        .map_err(failed)?;
+        });
+        read.map_err(failed)?;
         Ok(Standing { latest })
     }
 
