@@ -1,6 +1,6 @@
 //! What there is to carry over: topics with their settings, and how much of each partition is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lane::{Lane, State};
 use super::targets::SourceTopic;
@@ -18,10 +18,9 @@ const BATCH_BYTES_MAX: u64 = 128 << 20;
 
 /// The topics of `partitions`, by name: as the cluster's metadata has them, else as the directories show.
 pub fn source_topics(partitions: &[Partition], log_dirs: &[LogDir], image: Option<&MetadataImage>) -> Vec<SourceTopic> {
-    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+    let mut held: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
     for (name, _) in log_dirs.iter().flat_map(LogDir::partitions).filter(|(name, _)| name.kind == DirKind::Live) {
-        let count = counts.entry(&name.topic_partition.topic).or_default();
-        *count = (*count).max(name.topic_partition.partition + 1);
+        held.entry(&name.topic_partition.topic).or_default().insert(name.topic_partition.partition);
     }
     let mut topics: BTreeMap<&str, SourceTopic> = BTreeMap::new();
     for partition in partitions {
@@ -30,9 +29,12 @@ pub fn source_topics(partitions: &[Partition], log_dirs: &[LogDir], image: Optio
             let known = image.and_then(|image| image.topic_named(name));
             let configs = image.and_then(|image| image.topic_config(name)).cloned().unwrap_or_default();
             let count = known.and_then(|topic| i32::try_from(topic.partitions.len()).ok());
+            let held = held.remove(name).unwrap_or_default();
+            let highest = held.last().copied();
             SourceTopic {
                 name: name.to_owned(),
-                partitions: count.or_else(|| counts.get(name).copied()).unwrap_or_default(),
+                partitions: count.or(highest.map(|highest| highest + 1)).unwrap_or_default(),
+                held,
                 configs,
                 is_known: known.is_some(),
                 oldest_ms: None,

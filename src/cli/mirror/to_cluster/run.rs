@@ -118,6 +118,8 @@ fn mirror<'p>(
         return Ok((Vec::new(), refused(dirs::show_all(wrong, ui))));
     }
     let (mut lanes, mut outcome) = lanes_of(partitions, &topics, args, ui);
+    outcome |= dirs::show_all(targets::not_held(&topics, args.partition.as_ref()), ui);
+    targets::say_taken_counts(&topics, &sides.there, ui);
     let mirrored: BTreeSet<TopicPartition> = lanes.iter().map(|lane| lane.name().clone()).collect();
     let (mut groups, told) = Groups::read(&sides.to().groups, log_dirs, &mirrored, ui)?;
     outcome |= told;

@@ -3,9 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::problem::refused;
+use crate::cli::Outcome;
+use crate::cli::range::Partitions;
 use crate::cli::ui::{Problem, Ui};
 use crate::cluster::topics::{TargetConfigs, TargetTopic, Wanted};
 use crate::types::TimestampMs;
+
+/// Partitions that are named one by one.
+const SHOWN_MAX: usize = 20;
 
 /// A topic of the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub struct SourceTopic {
     pub name: String,
     /// How many partitions it has.
     pub partitions: i32,
+    /// Partitions that a given directory holds.
+    pub held: BTreeSet<i32>,
     /// Its own settings, as far as they are known.
     pub configs: BTreeMap<String, String>,
     /// The settings are known.
@@ -36,6 +43,41 @@ impl SourceTopic {
             let of_storage = ["remote.", "local.retention.", "internal."].iter().any(|part| name.starts_with(part));
             !of_storage && !OF_ONE_CLUSTER.contains(&name.as_str())
         })
+    }
+}
+
+/// Partitions that are asked for, and that no given directory holds.
+pub fn not_held(topics: &[SourceTopic], wanted: Option<&Partitions>) -> Vec<Problem> {
+    let missing = topics.iter().filter_map(|topic| {
+        let is_missing =
+            |number: &i32| !topic.held.contains(number) && wanted.is_none_or(|some| some.contains(*number));
+        let mut missing = (0..topic.partitions).filter(is_missing);
+        let shown: Vec<String> = missing.by_ref().take(SHOWN_MAX).map(|number| number.to_string()).collect();
+        let list = match (shown.len(), missing.count()) {
+            (0, _) => return None,
+            (_, 0) => shown.join(","),
+            (_, more) => format!("{} and {more} more", shown.join(",")),
+        };
+        let text = format!("topic '{}': partitions {list} are in none of these directories: not mirrored", topic.name);
+        let problem = Problem::new("not_held", text).outcome(Outcome::Findings);
+        Some(
+            problem
+                .hint("name the directories of the other brokers and disks too (-d, comma-separated), or choose: -p"),
+        )
+    });
+    missing.collect()
+}
+
+/// Says how many partitions topics are taken to have that are made, and that no metadata log knows.
+pub fn say_taken_counts(topics: &[SourceTopic], there: &BTreeMap<String, TargetTopic>, ui: &mut Ui) {
+    for topic in topics.iter().filter(|topic| !topic.is_known && !there.contains_key(&topic.name)) {
+        let (name, partitions) = (&topic.name, topic.partitions);
+        let text = format!("no metadata log here knows topic '{name}': taken to have {partitions} partitions");
+        ui.warning(
+            Problem::new("notice", text).hint(
+                "where there are more, make it there first: kafka-topics.sh --bootstrap-server HOST:PORT --create",
+            ),
+        );
     }
 }
 
@@ -210,7 +252,8 @@ mod tests {
 
     fn topic(partitions: i32, configs: &[(&str, &str)]) -> SourceTopic {
         let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        SourceTopic { name: "t".into(), partitions, configs, is_known: true, oldest_ms: None }
+        let held = (0..partitions).collect();
+        SourceTopic { name: "t".into(), partitions, held, configs, is_known: true, oldest_ms: None }
     }
 
     fn there(partitions: i32) -> BTreeMap<String, TargetTopic> {
@@ -223,6 +266,28 @@ mod tests {
             assert_eq!(wrong_counts(&[topic(here, &[])], &there(target)).len(), refusals, "{here} and {target}");
         }
         assert!(wrong_counts(&[topic(3, &[])], &BTreeMap::new()).is_empty());
+    }
+
+    #[test]
+    fn partitions_that_no_directory_holds_are_named() {
+        let some = Partitions::parse("0,4").unwrap();
+        let cases: &[(&[i32], Option<&Partitions>, Option<&str>)] = &[
+            (&[0, 1, 2, 3, 4, 5], None, None),
+            (&[0, 2, 4], None, Some("partitions 1,3,5 are in none")),
+            (&[0, 2, 4], Some(&some), None),
+            (&[0, 2], Some(&some), Some("partitions 4 are in none")),
+        ];
+        for (held, wanted, expected) in cases {
+            let topic = SourceTopic { held: held.iter().copied().collect(), ..topic(6, &[]) };
+            let told = not_held(&[topic], *wanted);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{held:?}");
+            for (problem, expected) in told.iter().zip(*expected) {
+                assert!(problem.to_string().contains(expected), "{held:?}: {problem}");
+                assert_eq!(problem.ends_with(), Outcome::Findings);
+            }
+        }
+        let many = SourceTopic { held: BTreeSet::from([0]), ..topic(31, &[]) };
+        assert!(not_held(&[many], None)[0].to_string().contains("19,20 and 10 more are in none"));
     }
 
     #[test]
