@@ -107,6 +107,17 @@ impl<'c> Admin<'c> {
         Ok(all)
     }
 
+    /// The settings of topics that were made just now: some brokers may not know them yet.
+    pub fn configs_of_made(&self, topics: &[&str]) -> Result<BTreeMap<String, TargetConfigs>, ClusterError> {
+        let started = Instant::now();
+        loop {
+            match self.configs(topics) {
+                Err(_) if started.elapsed() < REQUEST_MAX => std::thread::sleep(Duration::from_millis(100)),
+                answered => return answered,
+            }
+        }
+    }
+
     /// Makes topics; one that somebody else made meanwhile is an error too. `validate_only` asks whether it could be.
     pub fn create(&self, topics: &[Wanted], validate_only: bool) -> Result<(), ClusterError> {
         for some in topics.chunks(TOPICS_PER_REQUEST) {

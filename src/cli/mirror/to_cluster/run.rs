@@ -42,7 +42,10 @@ struct Sides<'a> {
     args: &'a MirrorArgs,
     cluster: &'a Cluster,
     progress: Progress<'a>,
-    name: String,
+    transactional_id: String,
+    /// Topics of progress.
+    syncs: String,
+    checkpoints: String,
     there: BTreeMap<String, TargetTopic>,
 }
 
@@ -53,6 +56,15 @@ impl Sides<'_> {
 
     fn replication_factor(&self) -> i32 {
         self.to().replication_factor.unwrap_or(-1)
+    }
+
+    fn is_progress(&self, topic: &str) -> bool {
+        topic == self.syncs || topic == self.checkpoints
+    }
+
+    fn missing_progress(&self) -> impl Iterator<Item = Wanted> {
+        let missing = [&self.syncs, &self.checkpoints].into_iter().filter(|name| !self.there.contains_key(*name));
+        missing.map(|name| targets::of_progress(name, self.replication_factor()))
     }
 }
 
@@ -84,7 +96,15 @@ pub fn run(args: &MirrorArgs, servers: &str, global: &GlobalArgs, ui: &mut Ui) -
     // Where nobody is fenced, somebody may be at it.
     let progress = Progress::open(&cluster, READER_GROUP, !args.dry_run).map_err(failed)?;
     let metadata = cluster.reach(progress.reader()).map_err(failed)?;
-    let sides = Sides { args, there: topics_of(&metadata), cluster: &cluster, progress, name };
+    let sides = Sides {
+        args,
+        cluster: &cluster,
+        progress,
+        transactional_id: format!("logdir-mirror-{name}"),
+        syncs: syncs_topic(&name),
+        checkpoints: checkpoints_topic(&name),
+        there: topics_of(&metadata),
+    };
     drop(metadata);
     let (lanes, done) = mirror(&sides, &partitions, &opened, image.as_ref(), global, ui)?;
     show_said(&cluster, ui);
@@ -123,66 +143,58 @@ fn mirror<'p>(
     let mirrored: BTreeSet<TopicPartition> = lanes.iter().map(|lane| lane.name().clone()).collect();
     let (mut groups, told) = Groups::read(&sides.to().groups, log_dirs, &mirrored, ui)?;
     outcome |= told;
-    let (syncs, checkpoints) = (syncs_topic(&sides.name), checkpoints_topic(&sides.name));
 
     let admin = Admin::open(cluster).map_err(failed)?;
     let existing: Vec<&str> =
         topics.iter().map(|topic| topic.name.as_str()).filter(|name| sides.there.contains_key(*name)).collect();
-    let configs = admin.configs(&existing).map_err(failed)?;
+    let mut configs = admin.configs(&existing).map_err(failed)?;
     let few = targets::too_few_replicas(&topics, &sides.there, &configs, sides.replication_factor());
     if !few.is_empty() {
         return Ok((lanes, refused(dirs::show_all(few, ui))));
     }
     let codec = plan::sample(&lanes, &mut topics);
-    let tuning = Tuning { codec: codec.name(), batch_bytes: targets::batch_bytes(&topics, &configs) };
+    let mut tuning = Tuning { codec: codec.name(), batch_bytes: targets::batch_bytes(&topics, &configs) };
     // Whoever had the transactional id is fenced and its transaction ended, before the progress is read.
-    let sender = if args.dry_run {
-        None
-    } else {
-        let transactional_id = format!("logdir-mirror-{}", sides.name);
-        let sender = Sender::open(cluster, &transactional_id, lanes.len(), &tuning).map_err(failed)?;
-        sender.init().map_err(failed)?;
-        Some(sender)
-    };
-    let standing = match sides.there.contains_key(&syncs) {
-        true => Standing::read(&sides.progress, &syncs, &mut groups.translator)?,
-        false => Standing::default(),
-    };
-    if !groups.is_empty() && sides.there.contains_key(&checkpoints) {
-        groups.read_checkpoints(&sides.progress, &checkpoints)?;
-    }
-    let mut findings = Findings::default();
-    for lane in &mut lanes {
-        let name = lane.name();
-        let mut ends = TargetEnds::default();
-        if sides.there.contains_key(&name.topic) {
-            let (low, high) = sides.progress.ends(&name.topic, name.partition).map_err(failed)?;
-            ends = TargetEnds { low, high };
-        }
-        standing::place(lane, standing.of(name), ends, sides.to().append, &mut groups.translator, &mut findings);
-        lane.bytes_left = plan::bytes_left(lane);
-    }
+    let sender = if args.dry_run { None } else { Some(take_over(sides, lanes.len(), &tuning)?) };
+    let unlearned = groups.translator.clone();
+    let findings = place_all(sides, &sides.there, &mut lanes, &mut groups)?;
     show_said(cluster, ui);
     if let Some(ends) = standing::go_on(findings, sides.args.on_gap, ui) {
         return Ok((lanes, refused(outcome.and(ends))));
     }
     targets::say_differences(&topics, &configs, ui);
-    targets::say_undone(&topics, &configs, now_ms(), ui);
 
     let mut wanted = targets::to_make(&topics, &sides.there, sides.replication_factor());
     let mut sum =
         Sum { topics_made: wanted.len(), transactions: 0, elapsed: std::time::Duration::ZERO, is_dry: args.dry_run };
-    let Some(sender) = sender else {
+    let Some(mut sender) = sender else {
+        targets::say_undone(&topics, &configs, now_ms(), ui);
         for topic in &wanted {
             ui.note(&format!("topic '{}' is made, with {} partitions", topic.name, topic.partitions));
         }
         return Ok((lanes, Done { outcome, sum: Some(sum) }));
     };
-    wanted.extend(progress_topics(sides, [&syncs, &checkpoints]));
+    wanted.extend(sides.missing_progress());
     let made = make(&admin, sides, &wanted, &topics, ui)?;
+    // What the source does not set, the brokers' defaults do.
+    let of_sources = wanted.iter().map(|topic| topic.name.as_str()).filter(|name| !sides.is_progress(name));
+    configs.extend(admin.configs_of_made(&of_sources.collect::<Vec<_>>()).map_err(failed)?);
     let few = targets::too_few_replicas(&topics, &made, &configs, -1);
     if !few.is_empty() {
         return Ok((lanes, refused(dirs::show_all(few, ui))));
+    }
+    targets::say_undone(&topics, &configs, now_ms(), ui);
+    let batch_bytes = targets::batch_bytes(&topics, &configs);
+    if batch_bytes < tuning.batch_bytes {
+        tuning.batch_bytes = batch_bytes;
+        drop(sender);
+        sender = take_over(sides, lanes.len(), &tuning)?;
+        // Somebody else may have taken over in between, and written: what was read before counts no more.
+        groups.translator = unlearned;
+        let findings = place_all(sides, &made, &mut lanes, &mut groups)?;
+        if let Some(ends) = standing::go_on(findings, sides.args.on_gap, ui) {
+            return Ok((lanes, refused(outcome.and(ends))));
+        }
     }
 
     let interrupt = Interrupt::listen()?;
@@ -192,8 +204,8 @@ fn mirror<'p>(
     let mut copy = Copy {
         cluster,
         sender,
-        syncs_topic: syncs,
-        checkpoints_topic: checkpoints,
+        syncs_topic: sides.syncs.clone(),
+        checkpoints_topic: sides.checkpoints.clone(),
         throttle: args.throttle,
         transaction_bytes: sides.to().transaction_bytes.max(1),
         map,
@@ -217,6 +229,41 @@ fn mirror<'p>(
     }
     sum.transactions = copy.transactions;
     Ok((lanes, Done { outcome, sum: Some(sum) }))
+}
+
+/// A producer with the mirror's transactional id: whoever had it is fenced, and its transaction ended.
+fn take_over(sides: &Sides<'_>, slots: usize, tuning: &Tuning) -> anyhow::Result<Sender> {
+    let sender = Sender::open(sides.cluster, &sides.transactional_id, slots, tuning).map_err(failed)?;
+    sender.init().map_err(failed)?;
+    Ok(sender)
+}
+
+/// Reads the progress, and puts each lane where it goes on; what is wrong there comes back.
+fn place_all(
+    sides: &Sides<'_>,
+    there: &BTreeMap<String, TargetTopic>,
+    lanes: &mut [Lane<'_>],
+    groups: &mut Groups,
+) -> anyhow::Result<Findings> {
+    let standing = match there.contains_key(&sides.syncs) {
+        true => Standing::read(&sides.progress, &sides.syncs, &mut groups.translator)?,
+        false => Standing::default(),
+    };
+    if !groups.is_empty() && there.contains_key(&sides.checkpoints) {
+        groups.read_checkpoints(&sides.progress, &sides.checkpoints)?;
+    }
+    let mut findings = Findings::default();
+    for lane in lanes {
+        let name = lane.name();
+        let mut ends = TargetEnds::default();
+        if there.contains_key(&name.topic) {
+            let (low, high) = sides.progress.ends(&name.topic, name.partition).map_err(failed)?;
+            ends = TargetEnds { low, high };
+        }
+        standing::place(lane, standing.of(name), ends, sides.to().append, &mut groups.translator, &mut findings);
+        lane.bytes_left = plan::bytes_left(lane);
+    }
+    Ok(findings)
 }
 
 /// What mirrors keep in a cluster is of that cluster: MirrorMaker leaves it out too.
@@ -317,11 +364,6 @@ fn lanes_of<'p>(
         lanes.push(lane);
     }
     (lanes, outcome)
-}
-
-fn progress_topics(sides: &Sides<'_>, names: [&String; 2]) -> Vec<Wanted> {
-    let missing = names.into_iter().filter(|name| !sides.there.contains_key(*name));
-    missing.map(|name| targets::of_progress(name, sides.replication_factor())).collect()
 }
 
 fn make(
