@@ -305,7 +305,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Every run of the map says which record became which.
+/// Every run of the map says which record became which; the cluster tells of those of earlier runs.
 fn check_map(map: &Path, written: u64, source: &Records, target: &Records) {
     let of = |records: &Records| -> BTreeMap<(String, i64, i64), Value> {
         let each = records.iter().flat_map(|((topic, partition), records)| {
@@ -326,7 +326,7 @@ fn check_map(map: &Path, written: u64, source: &Records, target: &Records) {
         }
         runs += 1;
     }
-    assert_eq!(records, written);
+    assert!(records >= written, "{records} records in the map, {written} written");
     println!("{runs} runs of the map: {records} records are where it says");
 }
 

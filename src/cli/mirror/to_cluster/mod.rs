@@ -75,6 +75,8 @@ pub struct ToClusterArgs {
     #[arg(long, value_name = "GROUP,..", value_delimiter = ',', requires = "cluster")]
     pub groups: Vec<String>,
     /// Write which offsets of the source became which of the target: CSV, or with .json and .ndjson a JSON object a line
+    ///
+    /// A map that is there is added to, with what the cluster still knows of earlier runs; any other file is left alone.
     #[arg(long, value_name = "FILE", conflicts_with = "to")]
     pub map: Option<PathBuf>,
     /// Replicas of topics that are made [default: the cluster's default]

@@ -22,7 +22,7 @@ pub fn cluster_problem(error: &ClusterError) -> Problem {
         ),
         ClusterError::Fenced(_) => Problem::new("fenced", text)
             .hint("two mirrors of one source cannot run at once: let the other one finish, or give this one a --name"),
-        ClusterError::Unsettled { topic, stable, .. } => Problem::new("unsettled", text).hint(format!(
+        ClusterError::Unsettled { topic, stable, .. } => Problem::new("error", text).hint(format!(
             "progress may lie behind it: wait until it is over, and run again; or end it: kafka-transactions.sh \
              --bootstrap-server HOST:PORT abort --topic {topic} --partition 0 --start-offset {stable}"
         )),

@@ -154,10 +154,12 @@ fn mirror<'p>(
     }
     let codec = plan::sample(&lanes, &mut topics);
     let mut tuning = Tuning { codec: codec.name(), batch_bytes: targets::batch_bytes(&topics, &configs) };
+    let map = sides.to().map.as_deref().filter(|_| !args.dry_run);
+    let mut map = map.map(MapFile::open).transpose()?;
     // Whoever had the transactional id is fenced and its transaction ended, before the progress is read.
     let sender = if args.dry_run { None } else { Some(take_over(sides, lanes.len(), &tuning)?) };
     let unlearned = groups.translator.clone();
-    let findings = place_all(sides, &sides.there, &mut lanes, &mut groups)?;
+    let findings = place_all(sides, &sides.there, &mut lanes, &mut groups, map.as_mut())?;
     show_said(cluster, ui);
     if let Some(ends) = standing::go_on(findings, sides.args.on_gap, ui) {
         return Ok((lanes, refused(outcome.and(ends))));
@@ -191,14 +193,13 @@ fn mirror<'p>(
         sender = take_over(sides, lanes.len(), &tuning)?;
         // Somebody else may have taken over in between, and written: what was read before counts no more.
         groups.translator = unlearned;
-        let findings = place_all(sides, &made, &mut lanes, &mut groups)?;
+        let findings = place_all(sides, &made, &mut lanes, &mut groups, map.as_mut())?;
         if let Some(ends) = standing::go_on(findings, sides.args.on_gap, ui) {
             return Ok((lanes, refused(outcome.and(ends))));
         }
     }
 
     let interrupt = Interrupt::listen()?;
-    let map = sides.to().map.as_deref().map(MapFile::create).transpose()?;
     let total = lanes.iter().map(|lane| lane.bytes_left).sum();
     let mut progress = ui.progress(total, "mirroring");
     let mut copy = Copy {
@@ -244,11 +245,23 @@ fn place_all(
     there: &BTreeMap<String, TargetTopic>,
     lanes: &mut [Lane<'_>],
     groups: &mut Groups,
+    mut map: Option<&mut MapFile>,
 ) -> anyhow::Result<Findings> {
-    let standing = match there.contains_key(&sides.syncs) {
-        true => Standing::read(&sides.progress, &sides.syncs, &mut groups.translator)?,
-        false => Standing::default(),
-    };
+    let mut standing = Standing::default();
+    if there.contains_key(&sides.syncs) {
+        let names: BTreeSet<&TopicPartition> = lanes.iter().map(Lane::name).collect();
+        let mut compared = Ok(());
+        standing = Standing::read(&sides.progress, &sides.syncs, |sync| {
+            groups.translator.learn(&sync.partition, sync.topic_id, &sync.span);
+            if let Some(map) = map.as_mut().filter(|_| compared.is_ok() && names.contains(&sync.partition)) {
+                compared = map.compare(&sync.partition, &sync.span);
+            }
+        })?;
+        compared?;
+    }
+    if let Some(map) = map {
+        map.catch_up()?;
+    }
     if !groups.is_empty() && there.contains_key(&sides.checkpoints) {
         groups.read_checkpoints(&sides.progress, &sides.checkpoints)?;
     }

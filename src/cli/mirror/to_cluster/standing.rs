@@ -19,14 +19,14 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads the syncs; `translator` learns from all of them.
-    pub fn read(progress: &Progress<'_>, topic: &str, translator: &mut Translator) -> anyhow::Result<Standing> {
+    /// Reads the syncs; `see` gets each of ours, with its runs.
+    pub fn read(progress: &Progress<'_>, topic: &str, mut see: impl FnMut(&OffsetSync)) -> anyhow::Result<Standing> {
         let mut latest = BTreeMap::new();
         let read = progress.read_syncs(topic, |mut sync| {
             if !sync.is_ours {
                 return;
             }
-            translator.learn(&sync.partition, sync.topic_id, &sync.span);
+            see(&sync);
             sync.span.runs = Vec::new();
             latest.insert(sync.partition.clone(), sync);
         });

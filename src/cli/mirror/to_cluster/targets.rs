@@ -59,7 +59,7 @@ pub fn not_held(topics: &[SourceTopic], wanted: Option<&Partitions>) -> Vec<Prob
             (_, more) => format!("{} and {more} more", shown.join(",")),
         };
         let text = format!("topic '{}': partitions {list} are in none of these directories: not mirrored", topic.name);
-        let problem = Problem::new("not_held", text).outcome(Outcome::Findings);
+        let problem = Problem::new("not_found", text).outcome(Outcome::Findings);
         Some(
             problem
                 .hint("name the directories of the other brokers and disks too (-d, comma-separated), or choose: -p"),
