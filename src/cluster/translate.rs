@@ -34,6 +34,19 @@ struct Asked {
     last: Option<(i64, i64)>,
 }
 
+impl Asked {
+    fn cut(&mut self, end: i64) {
+        for answer in self.answers.values_mut() {
+            if let Answer::Exact(target) | Answer::AtLeast(target) = *answer
+                && target > end
+            {
+                *answer = Answer::AtLeast(end);
+            }
+        }
+        self.last = self.last.map(|(upstream, downstream)| (upstream, downstream.min(end)));
+    }
+}
+
 impl Translator {
     /// Asks for an offset.
     pub fn ask(&mut self, partition: &TopicPartition, offset: i64) {
@@ -53,6 +66,11 @@ impl Translator {
         if is_other || asked.last.is_some_and(|(upstream, _)| span.upstream < upstream) {
             asked.answers.values_mut().for_each(|answer| *answer = Answer::Unknown);
         }
+        // It was made again there: what lay behind is no more, and what comes takes its offsets.
+        let begins = span.runs.first().map_or(span.downstream, |run| run.target);
+        if asked.last.is_some_and(|(_, downstream)| begins < downstream) {
+            asked.cut(begins);
+        }
         asked.topic_id = topic_id.or(asked.topic_id);
         asked.last = Some((span.upstream, span.downstream));
         for (offset, answer) in asked.answers.range_mut(span.from..) {
@@ -62,6 +80,13 @@ impl Translator {
                 Some(target) => *answer = Answer::Exact(target),
                 None => *answer = Answer::AtLeast(span.downstream),
             }
+        }
+    }
+
+    /// The target's partition ends at `end`, in front of what was told of it: nothing behind it is where it was.
+    pub fn cut(&mut self, partition: &TopicPartition, end: i64) {
+        if let Some(asked) = self.partitions.get_mut(partition) {
+            asked.cut(end);
         }
     }
 
@@ -120,6 +145,29 @@ mod tests {
         assert_eq!(translator.answer(&partition, 15), Answer::AtLeast(9));
         translator.learn(&partition, None, &span(20, 22, 19, &[(20, 17, 2)]));
         assert_eq!(translator.answer(&partition, 15), Answer::AtLeast(9));
+    }
+
+    #[test]
+    fn what_a_target_lost_is_where_it_ends_now() {
+        use Answer::{AtLeast, Exact};
+        let learned = || {
+            let (mut translator, partition) = translator(&[3, 50, 100]);
+            translator.learn(&partition, None, &span(0, 100, 100, &[(0, 0, 100)]));
+            (translator, partition)
+        };
+        let answers =
+            |translator: &Translator, partition: &_| [3, 50, 100].map(|offset| translator.answer(partition, offset));
+        let (mut translator, partition) = learned();
+        assert_eq!(answers(&translator, &partition), [Exact(3), Exact(50), Exact(100)]);
+        // It was made again, and holds ten records: the next one that is mirrored comes behind them.
+        translator.cut(&partition, 10);
+        assert_eq!(answers(&translator, &partition), [Exact(3), AtLeast(10), Exact(10)]);
+        translator.learn(&partition, None, &span(100, 110, 20, &[(100, 10, 10)]));
+        assert_eq!(answers(&translator, &partition), [Exact(3), AtLeast(10), Exact(10)]);
+        // A later run sees it by the spans alone, however far they go by then.
+        let (mut translator, partition) = learned();
+        translator.learn(&partition, None, &span(100, 300, 210, &[(100, 10, 200)]));
+        assert_eq!(answers(&translator, &partition), [Exact(3), AtLeast(10), Exact(10)]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Groups {
     positions: BTreeMap<String, BTreeMap<TopicPartition, Position>>,
     /// Checkpoints in the target, by group and partition: offsets there and here.
     checkpoints: BTreeMap<(String, TopicPartition), (i64, i64)>,
+    /// Those that held no more when the run began: others take their place, and are exact only where a span says so.
+    outdated: BTreeSet<(String, TopicPartition)>,
 }
 
 impl Groups {
@@ -93,6 +95,13 @@ impl Groups {
         read.map_err(failed)
     }
 
+    /// The target's partition ends at `end`, in front of what was mirrored to it: what was known of it is no longer so.
+    pub fn cut(&mut self, partition: &TopicPartition, end: i64) {
+        self.translator.cut(partition, end);
+        let old = self.checkpoints.extract_if(.., |(_, of), _| of == partition);
+        self.outdated.extend(old.map(|(at, _)| at));
+    }
+
     /// Partitions that a group reads.
     pub fn partitions(&self) -> BTreeSet<TopicPartition> {
         self.positions.values().flat_map(BTreeMap::keys).cloned().collect()
@@ -108,8 +117,15 @@ impl Groups {
             let exact: BTreeMap<i64, i64> = self.translator.exact(partition).into_iter().collect();
             for (group, positions) in &self.positions {
                 let Some(position) = positions.get(partition) else { continue };
-                let Some(downstream) = exact.get(&position.offset).copied() else { continue };
-                let known = self.checkpoints.get(&(group.clone(), partition.clone()));
+                let at = (group.clone(), partition.clone());
+                let downstream = match exact.get(&position.offset) {
+                    Some(downstream) => *downstream,
+                    None => match self.translator.answer(partition, position.offset) {
+                        Answer::AtLeast(bound) if self.outdated.contains(&at) => bound,
+                        _ => continue,
+                    },
+                };
+                let known = self.checkpoints.get(&at);
                 if known != Some(&(position.offset, downstream)) {
                     new.push(Checkpoint {
                         group: group.clone(),
@@ -133,9 +149,11 @@ impl Groups {
     }
 
     fn answer(&self, group: &str, partition: &TopicPartition, offset: i64) -> Answer {
+        let at = (group.to_owned(), partition.clone());
         match self.translator.answer(partition, offset) {
             Answer::Exact(target) => Answer::Exact(target),
-            other => match self.checkpoints.get(&(group.to_owned(), partition.clone())) {
+            other => match self.checkpoints.get(&at) {
+                Some(_) if self.outdated.contains(&at) => other,
                 Some((upstream, downstream)) if *upstream == offset => Answer::Exact(*downstream),
                 Some((upstream, downstream)) if *upstream < offset => match other {
                     Answer::AtLeast(bound) => Answer::AtLeast(bound.max(*downstream)),
@@ -218,5 +236,33 @@ impl Groups {
             }
         }
         Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::mm2::Span;
+    use crate::cluster::runs::Mapped;
+
+    #[test]
+    fn a_checkpoint_of_a_target_that_was_made_again_is_replaced() {
+        let partition = TopicPartition::new("t", 0);
+        let mut groups = Groups::default();
+        groups.translator.ask(&partition, 50);
+        let position = Position { offset: 50, metadata: String::new() };
+        groups.positions.insert("g".into(), BTreeMap::from([(partition.clone(), position)]));
+        groups.checkpoints.insert(("g".into(), partition.clone()), (50, 50));
+        let runs = vec![Mapped { source: 0, target: 0, count: 100 }];
+        groups.translator.learn(&partition, None, &Span { from: 0, upstream: 100, downstream: 100, runs });
+        assert_eq!(groups.answer("g", &partition, 50), Answer::Exact(50));
+        assert!(groups.new_checkpoints([&partition].into_iter()).is_empty());
+        groups.cut(&partition, 0);
+        assert_eq!(groups.answer("g", &partition, 50), Answer::AtLeast(0));
+        let new = groups.new_checkpoints([&partition].into_iter());
+        assert_eq!(new.iter().map(|new| (new.upstream, new.downstream)).collect::<Vec<_>>(), [(50, 0)]);
+        groups.written(new);
+        assert_eq!(groups.answer("g", &partition, 50), Answer::AtLeast(0), "it may read again, and that is said");
+        assert!(groups.new_checkpoints([&partition].into_iter()).is_empty());
     }
 }

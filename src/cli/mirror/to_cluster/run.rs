@@ -273,7 +273,7 @@ fn place_all(
             let (low, high) = sides.progress.ends(&name.topic, name.partition).map_err(failed)?;
             ends = TargetEnds { low, high };
         }
-        standing::place(lane, standing.of(name), ends, sides.to().append, &mut groups.translator, &mut findings);
+        standing::place(lane, standing.of(name), ends, sides.to().append, groups, &mut findings);
         lane.bytes_left = plan::bytes_left(lane);
     }
     Ok(findings)

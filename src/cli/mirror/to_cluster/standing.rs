@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::lane::Lane;
+use super::offsets::Groups;
 use super::problem::{failed, refused};
 use crate::cli::mirror::GapArg;
 use crate::cli::ui::{Problem, Ui};
 use crate::cluster::mm2::{OffsetSync, Span};
 use crate::cluster::progress::Progress;
-use crate::cluster::translate::Translator;
 use crate::storage::leader_epochs::{self, EpochEnd};
 use crate::types::{Offset, TopicPartition};
 
@@ -64,7 +64,7 @@ pub fn place(
     sync: Option<&OffsetSync>,
     target: TargetEnds,
     append: bool,
-    translator: &mut Translator,
+    groups: &mut Groups,
     findings: &mut Findings,
 ) {
     let name = lane.name();
@@ -85,7 +85,7 @@ pub fn place(
         // Nothing below the start will ever be mirrored.
         let start = lane.start.get();
         let nothing = Span { from: 0, upstream: start, downstream: target.high, runs: Vec::new() };
-        translator.learn(name, lane.topic_id, &nothing);
+        groups.translator.learn(name, lane.topic_id, &nothing);
         lane.start_at(lane.start);
         return;
     };
@@ -120,6 +120,7 @@ pub fn place(
         start = log_start;
     }
     if target.high < sync.span.downstream {
+        groups.cut(name, target.high);
         let text = format!(
             "{name}: the cluster's log ends at {}, but what was mirrored reaches {}: the topic there was made again, or \
              lost records",
