@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::plan::Plan;
 use super::standing::epochs;
@@ -21,6 +23,9 @@ use crate::types::{LeaderEpoch, Offset};
 
 /// What a file is called until it is whole. To a broker it is one of those it removes, in a directory that it removes.
 const UNFINISHED: &str = ".part";
+
+/// How often a segment is copied that changes meanwhile.
+const TRIES_MAX: usize = 3;
 
 /// A partition directory that is whole, but for its name.
 pub(super) struct Built {
@@ -55,7 +60,8 @@ pub(super) fn copy_whole(
     let (mut end, mut bytes) = (begin, 0);
     let (mut names, mut of_batches) = (BTreeSet::new(), LeaderEpochs::new());
     for segment in wanted {
-        let copied = copy_segment(segment, &dir, pace)?;
+        // What is left of it by then comes over by batches.
+        let Some(copied) = copy_segment(segment, &dir, pace)? else { break };
         let log = dir.join(segment_file_name(segment.base, SegmentFileKind::Log));
         let may_miss = plan.may_have_holes || on_gap == OnGap::Keep;
         match sound_end(&log, end, may_miss, &mut of_batches).map_err(|error| StorageError::new(&log, error))? {
@@ -98,8 +104,34 @@ pub(super) fn bytes_held(plan: &Plan, log_dir: &Path) -> u64 {
     plan.source.segments().iter().filter(is_held).map(|segment| segment.log_len).sum()
 }
 
-/// Copies a segment's files; their names.
-fn copy_segment(segment: &Segment, dir: &Path, pace: &Pace<'_>) -> Result<Vec<String>, MirrorError> {
+/// Copies a segment's files, of one moment; their names. `None` when they are exchanged or removed as often as they are copied.
+///
+/// The log cleaner puts another log in the place of one, and then other indexes: copied in between, they would not belong
+/// together. The log is the first that it renames (`LocalLog.replaceSegments`), so one that is still there has its indexes still.
+fn copy_segment(segment: &Segment, dir: &Path, pace: &Pace<'_>) -> Result<Option<Vec<String>>, MirrorError> {
+    let log = segment.sibling(SegmentFileKind::Log);
+    for _ in 0..TRIES_MAX {
+        let before = facts(&log);
+        let copied = copy_files(segment, dir, pace);
+        if before.is_some() && facts(&log) == before {
+            return copied.map(Some);
+        }
+        match copied {
+            Ok(names) => names.iter().try_for_each(|name| fs::remove_if_present(&dir.join(name)))?,
+            Err(MirrorError::Copy(MoveError::Source(error))) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// What tells a file from another one that takes its place.
+fn facts(path: &Path) -> Option<(u64, u64, u64, SystemTime)> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok()?))
+}
+
+fn copy_files(segment: &Segment, dir: &Path, pace: &Pace<'_>) -> Result<Vec<String>, MirrorError> {
     let mut names = Vec::new();
     for kind in
         [SegmentFileKind::Log, SegmentFileKind::OffsetIndex, SegmentFileKind::TimeIndex, SegmentFileKind::TxnIndex]
@@ -197,5 +229,58 @@ fn sound_end(log: &Path, expected: Offset, may_miss: bool, epochs: &mut LeaderEp
             Err(Stop::End) => return Ok(Some(next)),
             Err(Stop::Cut { .. } | Stop::Corrupt(_)) => return Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_segment_that_is_exchanged_while_it_is_copied_is_copied_again() {
+        // How often the cleaner is faster, and what there is at the end.
+        for (exchanges, expected) in [(0, Some("log 0")), (1, Some("log 1")), (2, Some("log 2")), (9, None)] {
+            let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let (base, log_len) = (Offset::ZERO, 5);
+            let name = |kind| segment_file_name(base, kind);
+            let log = source.path().join(name(SegmentFileKind::Log));
+            let index = source.path().join(name(SegmentFileKind::OffsetIndex));
+            let time = SystemTime::now();
+            let put = |number: usize| {
+                for (path, what) in [(&log, "log"), (&index, "index")] {
+                    // Same length and time: the cleaner keeps the time, and nothing may have been removed.
+                    let other = path.with_extension("swap");
+                    std::fs::write(&other, format!("{what} {number}")).unwrap();
+                    File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+                    std::fs::rename(&other, path).unwrap();
+                }
+            };
+            put(0);
+            let done = AtomicUsize::new(0);
+            let progress = |_| {
+                if done.load(Ordering::Relaxed) < exchanges {
+                    put(done.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+            };
+            let pace = Pace { throttle: None, stops: &|| false, progress: &progress };
+            let segment = Segment { base, log: log.clone(), log_len };
+            let copied = copy_segment(&segment, target.path(), &pace).unwrap();
+            assert_eq!(copied.is_some(), expected.is_some(), "{exchanges} exchanges");
+            let read = |kind| std::fs::read_to_string(target.path().join(name(kind))).ok();
+            assert_eq!(read(SegmentFileKind::Log).as_deref(), expected, "{exchanges} exchanges");
+            let of_index = expected.map(|text| text.replace("log", "index"));
+            assert_eq!(read(SegmentFileKind::OffsetIndex), of_index, "{exchanges} exchanges");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_was_removed_is_none_to_be_had_whole() {
+        let (source, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let base = Offset::ZERO;
+        let log = source.path().join(segment_file_name(base, SegmentFileKind::Log));
+        let pace = Pace { throttle: None, stops: &|| false, progress: &|_| {} };
+        assert!(copy_segment(&Segment { base, log, log_len: 5 }, target.path(), &pace).unwrap().is_none());
     }
 }
