@@ -24,9 +24,10 @@ use crate::types::{TimestampMs, TopicPartition};
 ///
 /// To a log directory (--to) batches come over byte for byte: offsets, timestamps, leader epochs, producers, transactions, and
 /// what groups have committed. Into a cluster (--to-cluster) every record goes to the same partition, once, with its key, value,
-/// headers and timestamp; out of one (--from-cluster, --to) under its own offsets. A second run brings what is new; one that was killed is finished by the next. Where the source
-/// does not go on from what was mirrored (offsets that are gone, a log that was truncated, a topic that was made again) that is
-/// reported, with exit code 1, and needs a decision: --on-gap.
+/// headers and timestamp; out of one (--from-cluster, --to) under its own offsets. A second run brings what is new; one that was
+/// killed is finished by the next. Where the source does not go on from what was mirrored (offsets that are gone, a log that was
+/// truncated, a topic that was made again) that is reported, with exit code 1, and needs a decision: --on-gap. Until then that
+/// partition is left as it is; into a cluster nothing is written at all, where it is seen before the first record is sent.
 #[derive(clap::Args, Debug)]
 #[command(before_long_help = man::examples("mirror"))]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["to", "to_cluster"]))]

@@ -1,6 +1,8 @@
 //! The run: looks at both sides, refuses what would go wrong, carries over, and says what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -28,6 +30,7 @@ use crate::cluster::properties::Properties;
 use crate::cluster::sender::{Sender, Tuning};
 use crate::cluster::topics::{Admin, TargetTopic, Wanted, topics_of};
 use crate::schema::image::MetadataImage;
+use crate::storage::fs::PROPERTIES_BYTES_MAX;
 use crate::storage::log_dir::LogDir;
 use crate::storage::names::check_topic_name;
 use crate::storage::partition::{Partition, present};
@@ -300,13 +303,25 @@ pub fn is_of_mirrors(topic: &str) -> bool {
 pub fn properties(args: &ToClusterArgs, file: Option<&Path>) -> anyhow::Result<Properties> {
     let mut properties = Properties::default();
     if let Some(file) = args.command_config.as_deref().or(file) {
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let text = read_properties(file)?;
         properties.add_file(&text).map_err(|error| Problem::usage(error.to_string()).path(file))?;
     }
     for arg in &args.client_property {
         properties.add(&arg.0).map_err(|error| Problem::usage(format!("-X: {error}")))?;
     }
     Ok(properties)
+}
+
+/// The text of a file of settings, or of a pipe: passwords come by way of one.
+fn read_properties(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|open| open.take(PROPERTIES_BYTES_MAX + 1).read_to_string(&mut text));
+    read.with_context(|| file.display().to_string())?;
+    if text.len() as u64 > PROPERTIES_BYTES_MAX {
+        let problem = Problem::usage(format!("is longer than {PROPERTIES_BYTES_MAX} bytes: no file of settings is"));
+        return Err(problem.path(file).into());
+    }
+    Ok(text)
 }
 
 /// The name that progress is kept under.
@@ -418,5 +433,21 @@ fn say_without_time(lanes: &[Lane<'_>], ui: &mut Ui) {
             lane.without_time
         );
         ui.warning(Problem::new("notice", text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_from_anything_that_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("client.properties");
+        std::fs::write(&file, "linger.ms=5\n").unwrap();
+        assert_eq!(read_properties(&file).unwrap(), "linger.ms=5\n");
+        let error = read_properties(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.to_string().contains("longer than"), "{error}");
+        assert!(read_properties(dir.path()).is_err());
     }
 }
