@@ -87,7 +87,10 @@ pub fn cut(partitions: &[Partition], at_ms: TimestampMs) -> Result<Vec<End>, Sto
         for (number, partition) in partitions.iter().enumerate() {
             parts.extend(parts_since(number, partition, since_ms, by_time[number])?);
         }
-        let ends = lower(partitions, &by_time, &log_ends, whole_transactions(parts.clone()))?;
+        let mut transactions = whole_transactions(parts.clone());
+        // Ends only get lower than these: what lies behind all of them is cut in no case.
+        transactions.retain(|parts| parts.iter().any(|part| part.first < by_time[part.partition]));
+        let ends = lower(partitions, &by_time, &log_ends, transactions)?;
         // What is left out here may have parts elsewhere that were written before what was looked at: records may bear any time,
         // and the ends that come of it lie anywhere. Markers bear the time of their broker.
         let left_out = parts.iter().filter_map(|part| part.marker.filter(|(at, _)| *at >= ends[part.partition].offset));
