@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -44,7 +44,15 @@ impl<'c> Progress<'c> {
 
     /// First and next offset of a partition: what is in an open transaction counts.
     pub fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
-        ends(self.cluster, &self.all, topic, partition)
+        let asked = Instant::now();
+        loop {
+            match self.all.fetch_watermarks(topic, partition, REQUEST_MAX) {
+                // A leader that is new says so until it knows the end (KIP-207); librdkafka passes that on.
+                Err(error) if is_passing(&error) && asked.elapsed() < REQUEST_MAX => std::thread::sleep(ASK_EVERY),
+                Err(error) => return Err(self.cluster.failed(&format!("offsets of {topic}-{partition}"), &error)),
+                Ok(ends) => return Ok(ends),
+            }
+        }
     }
 
     /// Hands every committed sync of `topic` to `see`, in the order written. Records that are none are passed over.
@@ -135,6 +143,14 @@ impl<'c> Progress<'c> {
         serve(reader);
         done
     }
+}
+
+/// Whether a leader is only about to be there.
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, OffsetNotAvailable};
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| matches!(code, LeaderNotAvailable | NotLeaderForPartition | OffsetNotAvailable))
 }
 
 /// Where the reader of one partition goes on: markers of transactions, which it is not shown, count.
