@@ -863,3 +863,71 @@ fn a_cluster_is_copied_while_it_is_written_to_and_a_broker_serves_the_copy() {
     assert!(served == of_orders, "a broker serves the copy, offset by offset");
     println!("a broker serves {} records of the copy", count(&served));
 }
+
+#[test]
+fn brokers_defaults_are_met_and_partitions_that_are_not_here_are_named() {
+    const RECORDS: u64 = 50_000;
+    let Some(kafka) = Kafka::find() else { return };
+    let target = Broker::start(&kafka, "message.max.bytes=60000\nlog.retention.ms=60000\n");
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mirror = Mirror { data: &data, broker: &target };
+    produce(&data, &["-t", "numbers", "--create", "3"], &numbered(0..RECORDS));
+    let (rows, said) = mirror.rows(&[], 0);
+    assert_eq!(records_of(&rows), RECORDS, "{said}");
+    assert!(said.contains("taken to have 3 partitions"), "{said}");
+    fs::remove_dir_all(data.join("numbers-1")).unwrap();
+    let (_, said) = mirror.rows(&[], 1);
+    assert!(said.contains("topic 'numbers': partitions 1 are in none of these directories"), "{said}");
+    mirror.rows(&["-p", "0,2"], 0);
+    // Records that are older than the brokers keep them; the topic is made here, and then it is there.
+    let old = ["-t", "old", "--create", "1", "--timestamp", "2020-01-01T00:00:00Z"];
+    produce(&data, &old, "old\n");
+    let (_, said) = mirror.rows(&["-t", "old"], 0);
+    assert!(said.contains("topic 'old': retention.ms=60000 is shorter than the records' age"), "{said}");
+}
+
+#[test]
+fn an_open_transaction_of_somebody_elses_hides_no_progress() {
+    let Some(kafka) = Kafka::find() else { return };
+    let target = Broker::start(&kafka, "");
+    let mut clients = target.clients();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mirror = Mirror { data: &data, broker: &target };
+    produce(&data, &["-t", "numbers", "--create", "1"], &numbered(0..1_000));
+    // In the topic of records, in front of ours: no record of ours is lost for it.
+    clients.run("create numbers 1");
+    clients.run("transactions numbers 1 7 5 open");
+    let name = ["--name", "n"];
+    mirror.rows(&[&name[..], &["--append"]].concat(), 0);
+    produce(&data, &["-t", "numbers"], &numbered(1_000..1_500));
+    let (rows, _) = mirror.rows(&name, 0);
+    assert_eq!(records_of(&rows), 500);
+    clients.run("transactions numbers 1 7 5 closed");
+
+    // In the topic of progress, in front of ours.
+    let syncs = "mm2-offset-syncs.n.internal";
+    // Its records have no keys.
+    clients.run(&format!("configure {syncs} cleanup.policy=delete"));
+    clients.run(&format!("transactions {syncs} 1 8 5 open"));
+    produce(&data, &["-t", "numbers"], &numbered(1_500..2_000));
+    let started = Instant::now();
+    let (_, said) = mirror.rows(&name, 3);
+    println!("after {:.1} s: {said}", started.elapsed().as_secs_f64());
+    assert!(said.contains("a transaction of somebody else is open there"), "{said}");
+    let (rows, _) = mirror.rows(&[&name[..], &["-n"]].concat(), 0);
+    assert_eq!(of_kind(&rows, "summary").next().unwrap()["records_max"], 500);
+    let offset = said.split("--start-offset ").nth(1).unwrap().split(|c: char| !c.is_ascii_digit()).next().unwrap();
+    let address = format!("127.0.0.1:{}", target.port());
+    let abort =
+        ["--bootstrap-server", &address, "abort", "--topic", syncs, "--partition", "0", "--start-offset", offset];
+    println!("abort: {}", kafka.tool("org.apache.kafka.tools.TransactionsCommand", &abort));
+    let (rows, _) = mirror.rows(&name, 0);
+    assert_eq!(records_of(&rows), 500);
+    let there = truth(&target, &mut clients, &["numbers"]);
+    let ours: Vec<&str> = there.values().flatten().filter_map(|(_, record)| record["value"].as_str()).collect();
+    let ours: Vec<&&str> = ours.iter().filter(|value| value.starts_with("record ")).collect();
+    assert_eq!(ours.len(), 2_000);
+    assert_eq!(ours.iter().collect::<std::collections::BTreeSet<_>>().len(), 2_000);
+}
