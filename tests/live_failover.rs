@@ -320,7 +320,7 @@ fn run(cluster: &mut Failover, clients: &mut Clients, seed: u64, play: u32) -> (
     rules.switches.wait_for_joining = true;
     let mut replay = Replay::new(rules, &assigned, &schedule.levels);
     replay.play(sources, end_ms);
-    replay.end(&disks, &schedule.acknowledged, seed % 2 == 0);
+    replay.end(&disks, &schedule.acknowledged, seed.is_multiple_of(2));
     if !replay.mismatches.is_empty() {
         println!("{}", schedule.story.join("; "));
     }

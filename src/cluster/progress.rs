@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Cluster, ClusterError, REQUEST_MAX, Reader, serve};
 use super::mm2::{Checkpoint, OffsetSync};
+use super::native;
 
 /// How long records may still come after a reader was told that there are no more.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -58,9 +59,9 @@ impl<'c> Progress<'c> {
     /// Hands every committed sync of `topic` to `see`, in the order written. Records that are none are passed over.
     pub fn read_syncs(&self, topic: &str, mut see: impl FnMut(OffsetSync)) -> Result<(), ClusterError> {
         self.read_to_end(topic, |message| {
-            let headers = message.headers();
-            let headers =
-                headers.into_iter().flat_map(|headers| headers.iter().map(|header| (header.key, header.value)));
+            let headers = native::headers(message);
+            // Whose key is no text is none of a sync's.
+            let headers = headers.iter().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, *value)));
             let (Some(key), Some(value)) = (message.key(), message.payload()) else { return };
             if let Ok(sync) = OffsetSync::parse(key, value, headers) {
                 see(sync);

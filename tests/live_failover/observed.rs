@@ -240,6 +240,19 @@ impl Lines {
                     continue;
                 }
             }
+            // A follower counts no fetch: it was counted before its thread came to tell of it.
+            if matches!(said, Line::Recorded { .. }) {
+                let is_role = |seen: &&(usize, &(i64, Seen))| {
+                    matches!(seen.1.1, Seen::Said(_, Line::Leads { .. } | Line::Follows { .. }))
+                };
+                let roles = found.iter().enumerate().rev().filter(|entry| is_role(&entry));
+                let follows = |entry: &(usize, &(i64, Seen))| matches!(entry.1.1, Seen::Said(_, Line::Follows { .. }));
+                if let Some((place, (at_ms, _))) = roles.take_while(follows).last() {
+                    let at_ms = *at_ms;
+                    found.insert(place, (at_ms, Seen::Said(id, said)));
+                    continue;
+                }
+            }
             // A fetch that counts from earlier goes before what other threads said since.
             let place = found.iter().rposition(|(at, _)| *at <= time_ms).map_or(0, |at| at + 1);
             found.insert(place, (time_ms, Seen::Said(id, said)));
