@@ -104,6 +104,7 @@ fn consumed(servers: &str, topic: &str) -> f64 {
         .set("isolation.level", "read_committed")
         .set("queued.max.messages.kbytes", "16384")
         .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.queue.backoff.ms", "5")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();

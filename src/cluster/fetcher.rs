@@ -91,6 +91,8 @@ impl<'c> Fetcher<'c> {
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.message.max.bytes", "1048576"),
             ("fetch.wait.max.ms", "50"),
+            // A full queue is filled on after this time; in librdkafka's second it has long run dry.
+            ("fetch.queue.backoff.ms", "5"),
         ] {
             if !cluster.properties().has(name) {
                 ours.push((name, value));
