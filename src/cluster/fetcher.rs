@@ -1,5 +1,6 @@
 //! Records of partitions from offsets on, as a consumer gets them that sees committed records only.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -7,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as Position, Timestamp, TopicPartitionList};
 
-use super::client::{Cluster, ClusterError, Listener};
+use super::client::{Cluster, ClusterError, Listener, REQUEST_MAX};
 use super::native::{self, RawHeader};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, TimestampMs};
 
@@ -104,18 +105,17 @@ impl<'c> Fetcher<'c> {
 
     /// Reads these from now on, and nothing else.
     pub fn read_from<'p>(&mut self, from: impl Iterator<Item = (&'p str, i32, i64)>) -> Result<(), ClusterError> {
-        let failed = |error: KafkaError| self.cluster.failed("reading partitions", &error);
-        let mut list = TopicPartitionList::new();
-        self.what = String::new();
+        let (mut list, mut topics) = (TopicPartitionList::new(), BTreeSet::new());
+        let mut add = |topic, partition, offset| list.add_partition_offset(topic, partition, Position::Offset(offset));
         for (topic, partition, offset) in from {
-            if self.what.is_empty() {
-                self.what = format!("reading '{topic}'");
-            } else if !self.what.contains(&format!("'{topic}'")) {
-                "reading topics".clone_into(&mut self.what);
-            }
-            list.add_partition_offset(topic, partition, Position::Offset(offset)).map_err(failed)?;
+            topics.insert(topic);
+            add(topic, partition, offset).map_err(|error| self.cluster.failed("reading partitions", &error))?;
         }
-        self.consumer.assign(&list).map_err(failed)
+        let one = topics.first().copied().filter(|_| topics.len() == 1);
+        self.what = one.map_or_else(|| "reading topics".to_owned(), |topic| format!("reading '{topic}'"));
+        // A topic that the client knows of is read at once; of one that it does not it finds the leaders once a second.
+        let _ = self.consumer.fetch_metadata(one, REQUEST_MAX);
+        self.consumer.assign(&list).map_err(|error| self.cluster.failed(&self.what, &error))
     }
 
     /// Reads this one no more.
