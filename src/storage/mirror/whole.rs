@@ -125,7 +125,8 @@ fn copy_segment(segment: &Segment, dir: &Path, pace: &Pace<'_>) -> Result<Option
     Ok(None)
 }
 
-/// What tells a file from another one that takes its place.
+/// What tells a file from another one that takes its place. Its inode is not used again meanwhile: what the cleaner has replaced stays
+/// for a minute as `.deleted` (`file.delete.delay.ms`).
 fn facts(path: &Path) -> Option<(u64, u64, u64, SystemTime)> {
     let metadata = path.metadata().ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok()?))
@@ -254,6 +255,9 @@ mod tests {
                     let other = path.with_extension("swap");
                     std::fs::write(&other, format!("{what} {number}")).unwrap();
                     File::options().write(true).open(&other).unwrap().set_modified(time).unwrap();
+                    if number > 0 {
+                        std::fs::rename(path, path.with_extension(format!("{what}.{number}.deleted"))).unwrap();
+                    }
                     std::fs::rename(&other, path).unwrap();
                 }
             };
