@@ -50,6 +50,13 @@ fn produce(data: &Path, args: &[&str], lines: &str) {
     assert!(child.wait().unwrap().success(), "produce {args:?}");
 }
 
+/// A log directory to be made, and what it is in.
+fn new_data() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    (dir, data)
+}
+
 fn numbered(numbers: std::ops::Range<u64>) -> String {
     numbers.map(|number| format!("record {number}\n")).collect()
 }
@@ -353,8 +360,7 @@ fn gaps_and_topics_made_again_are_told_before_anything_is_written() {
     let Some(kafka) = Kafka::find() else { return };
     let target = Broker::start(&kafka, "");
     let mut clients = target.clients();
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let (_dir, data) = new_data();
     let mirror = Mirror { data: &data, broker: &target };
     let small = ["-p", "0", "--batch-size", "500", "--segment-bytes", "4000"];
     let fill = |topic: &str, numbers| {
@@ -470,8 +476,7 @@ fn one_instance_at_a_time_and_a_signal_ends_it_in_order() {
     let Some(kafka) = Kafka::find() else { return };
     let target = Broker::start(&kafka, "");
     let mut clients = target.clients();
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let (_dir, data) = new_data();
     produce(&data, &["-t", "numbers", "--create", "3"], &numbered(0..50_000));
     // A consumer that looks for it before the mirror has made it would have it made, with one partition.
     clients.run("create numbers 3");
@@ -527,8 +532,7 @@ fn a_password_is_used_and_shown_nowhere() {
     );
     let target = Broker::start(&kafka, &settings);
     let mut clients = target.clients();
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let (dir, data) = new_data();
     produce(&data, &["-t", "numbers", "--create", "2"], &numbered(0..1_000));
     let file = dir.path().join("client.properties");
     let address = format!("127.0.0.1:{sasl}");
@@ -869,8 +873,7 @@ fn brokers_defaults_are_met_and_partitions_that_are_not_here_are_named() {
     const RECORDS: u64 = 50_000;
     let Some(kafka) = Kafka::find() else { return };
     let target = Broker::start(&kafka, "message.max.bytes=60000\nlog.retention.ms=60000\n");
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let (_dir, data) = new_data();
     let mirror = Mirror { data: &data, broker: &target };
     produce(&data, &["-t", "numbers", "--create", "3"], &numbered(0..RECORDS));
     let (rows, said) = mirror.rows(&[], 0);
@@ -892,8 +895,7 @@ fn an_open_transaction_of_somebody_elses_hides_no_progress() {
     let Some(kafka) = Kafka::find() else { return };
     let target = Broker::start(&kafka, "");
     let mut clients = target.clients();
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
+    let (_dir, data) = new_data();
     let mirror = Mirror { data: &data, broker: &target };
     produce(&data, &["-t", "numbers", "--create", "1"], &numbered(0..1_000));
     // In the topic of records, in front of ours: no record of ours is lost for it.

@@ -247,7 +247,7 @@ impl Cluster {
         self.reader_with(group, &[("isolation.level", "read_committed")])
     }
 
-    /// The same with these settings too; `isolation.level` has to be one of them.
+    /// The same with these settings instead of its own, or beside them; `isolation.level` has to be one of them.
     pub fn reader_with(&self, group: &str, more: &[(&str, &str)]) -> Result<Reader, ClusterError> {
         let mut ours = vec![
             ("group.id", group),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as Position, Timestamp, TopicPartitionList};
 
-use super::client::{Cluster, ClusterError, Listener, REQUEST_MAX};
+use super::client::{Cluster, ClusterError, REQUEST_MAX, Reader};
 use super::native::{self, RawHeader};
 use crate::types::{LeaderEpoch, NO_TIMESTAMP, TimestampMs};
 
@@ -62,7 +62,7 @@ impl Record<'_> {
     }
 
     /// Its headers, in order.
-    pub fn headers(&self) -> Vec<RawHeader<'_>> {
+    pub fn headers(&self) -> impl Iterator<Item = RawHeader<'_>> {
         native::headers(&self.0)
     }
 }
@@ -70,7 +70,7 @@ impl Record<'_> {
 /// Reads partitions.
 pub struct Fetcher<'c> {
     cluster: &'c Cluster,
-    consumer: BaseConsumer<Listener>,
+    consumer: Reader,
     /// What is read, for errors.
     what: String,
 }
@@ -79,19 +79,14 @@ impl<'c> Fetcher<'c> {
     /// Opens a client; with `tells_ends`, [`Fetched::End`] is told, and all that is read at once has to be of one topic.
     pub fn open(cluster: &'c Cluster, tells_ends: bool) -> Result<Fetcher<'c>, ClusterError> {
         let mut ours = vec![
-            ("group.id", "logdir-mirror"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
             // An offset that is gone is told, not passed over.
             ("auto.offset.reset", "error"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", if tells_ends { "true" } else { "false" }),
-            ("allow.auto.create.topics", "false"),
         ];
         for (name, value) in [
             ("queued.max.messages.kbytes", "16384"),
             ("fetch.message.max.bytes", "1048576"),
-            ("fetch.wait.max.ms", "50"),
             // A full queue is filled on after this time; in librdkafka's second it has long run dry.
             ("fetch.queue.backoff.ms", "5"),
         ] {
@@ -99,7 +94,7 @@ impl<'c> Fetcher<'c> {
                 ours.push((name, value));
             }
         }
-        let consumer = cluster.client(&ours, cluster.listener().clone())?;
+        let consumer = cluster.reader_with("logdir-mirror", &ours)?;
         Ok(Fetcher { cluster, consumer, what: String::new() })
     }
 

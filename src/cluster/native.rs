@@ -21,27 +21,26 @@ pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
 }
 
 /// The headers of a message, in order. A key with a NUL in it ends there: librdkafka tells no length.
-pub fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Vec<RawHeader<'m>> {
+pub fn headers<'m>(message: &'m BorrowedMessage<'_>) -> impl Iterator<Item = RawHeader<'m>> {
     let mut list = ptr::null_mut();
     // SAFETY: as above. The list belongs to the message, and lives as long.
     let error = unsafe { bindings::rd_kafka_message_headers(message.ptr(), &raw mut list) };
-    let mut headers = Vec::new();
-    if error as i32 != 0 || list.is_null() {
-        return headers;
-    }
-    loop {
+    let has_some = error as i32 == 0 && !list.is_null();
+    (0..).map_while(move |number: usize| {
+        if !has_some {
+            return None;
+        }
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0_usize);
         // SAFETY: the list is there; a number beyond its end is answered with an error, and the three are left alone.
-        let error = unsafe {
-            bindings::rd_kafka_header_get_all(list, headers.len(), &raw mut name, &raw mut value, &raw mut size)
-        };
+        let error =
+            unsafe { bindings::rd_kafka_header_get_all(list, number, &raw mut name, &raw mut value, &raw mut size) };
         if error as i32 != 0 || name.is_null() {
-            return headers;
+            return None;
         }
         // SAFETY: librdkafka ends names with a NUL; both belong to the message, which `'m` borrows.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         // SAFETY: `value` points to `size` bytes, or to nothing.
         let value = (!value.is_null()).then(|| unsafe { slice::from_raw_parts(value.cast::<u8>(), size) });
-        headers.push((name, value));
-    }
+        Some((name, value))
+    })
 }

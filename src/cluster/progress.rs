@@ -59,9 +59,9 @@ impl<'c> Progress<'c> {
     /// Hands every committed sync of `topic` to `see`, in the order written. Records that are none are passed over.
     pub fn read_syncs(&self, topic: &str, mut see: impl FnMut(OffsetSync)) -> Result<(), ClusterError> {
         self.read_to_end(topic, |message| {
-            let headers = native::headers(message);
             // Whose key is no text is none of a sync's.
-            let headers = headers.iter().filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, *value)));
+            let headers =
+                native::headers(message).filter_map(|(key, value)| Some((std::str::from_utf8(key).ok()?, value)));
             let (Some(key), Some(value)) = (message.key(), message.payload()) else { return };
             if let Ok(sync) = OffsetSync::parse(key, value, headers) {
                 see(sync);

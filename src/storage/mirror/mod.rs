@@ -27,7 +27,7 @@ use thiserror::Error;
 
 pub use self::cut::{End, Why, cut};
 pub use self::plan::{Plan, Wish, plan};
-pub use self::run::{Done, Mirror, Options, comes_again};
+pub use self::run::{Done, Mirror, Options, open_copy};
 use super::create::CreateError;
 use super::fs::StorageError;
 use super::moves::MoveError;

@@ -13,7 +13,7 @@ use crate::storage::recovery::Loss;
 use crate::storage::writer::log::LogWriter;
 use crate::storage::writer::session::Event;
 use crate::storage::writer::{AppendSession, Durability, LogConfig, SessionError, SessionOptions};
-use crate::types::{Offset, TimestampMs};
+use crate::types::{Offset, TimestampMs, TopicPartition};
 
 /// Partitions that are open at once: each has files open.
 const OPEN_MAX: usize = 64;
@@ -62,7 +62,7 @@ pub struct Done {
 }
 
 /// Whether a source that starts at `log_start` still has what a recovery of its copy cuts.
-pub fn comes_again(losses: &[Loss], log_start: Offset) -> bool {
+fn comes_again(losses: &[Loss], log_start: Offset) -> bool {
     losses.iter().all(|loss| match loss {
         Loss::Cut { next_offset, .. } => *next_offset >= log_start,
         Loss::Segment { .. } => true,
@@ -70,21 +70,25 @@ pub fn comes_again(losses: &[Loss], log_start: Offset) -> bool {
     }) && losses.iter().any(|loss| matches!(loss, Loss::Cut { .. }))
 }
 
-/// Opens a copy that is there; where it ends.
+/// Opens a copy that is there, in a session that allows to truncate where `allow_truncate` says so; where it ends.
 ///
-/// What a run that was killed left half-written is cut: the source has it.
-fn open_copy(session: &mut AppendSession, plan: &Plan, options: &Options) -> Result<Offset, MirrorError> {
-    let partition = plan.partition();
-    let opened = match session.log(partition, options.now_ms) {
-        Err(SessionError::WouldLose { losses, .. }) if comes_again(&losses, plan.source.log_start()) => {
+/// What a run that was killed left half-written is cut, if the source, which starts at `source_start`, still has it.
+pub fn open_copy(
+    session: &mut AppendSession,
+    partition: &TopicPartition,
+    source_start: Offset,
+    allow_truncate: bool,
+    now_ms: TimestampMs,
+) -> Result<Offset, SessionError> {
+    match session.log(partition, now_ms).map(LogWriter::log_end) {
+        Err(SessionError::WouldLose { losses, .. }) if comes_again(&losses, source_start) => {
             session.allow_truncate(true);
-            let opened = session.log(partition, options.now_ms).map(LogWriter::log_end);
-            session.allow_truncate(options.allow_truncate);
+            let opened = session.log(partition, now_ms).map(LogWriter::log_end);
+            session.allow_truncate(allow_truncate);
             opened
         }
-        opened => opened.map(LogWriter::log_end),
-    };
-    Ok(opened?)
+        opened => opened,
+    }
 }
 
 /// Copies partitions into one log directory, which nobody else writes to meanwhile.
@@ -186,7 +190,7 @@ impl Mirror {
         }
         let session = self.session()?;
         if plan.has_copy {
-            let end = open_copy(session, plan, options)?;
+            let end = open_copy(session, partition, plan.source.log_start(), options.allow_truncate, now_ms)?;
             // Behind a gap it goes on where the source does.
             start = if plan.finding.is_some() || plan.begins { start } else { end };
         }

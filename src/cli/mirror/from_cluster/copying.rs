@@ -19,11 +19,10 @@ use crate::cli::session::{session_problem, tell};
 use crate::cli::topics::problem::create_problem;
 use crate::cli::ui::{Problem, Ui};
 use crate::cluster::fetcher::{Fetched, Fetcher, Record};
-use crate::storage::log_dir::{LogDir, open_partition_dir};
-use crate::storage::mirror::comes_again;
+use crate::storage::log_dir::LogDir;
+use crate::storage::mirror::open_copy;
 use crate::storage::moves::throttle::Throttle;
-use crate::storage::writer::log::LogWriter;
-use crate::storage::writer::{AppendSession, Durability, LogConfig, SessionError, SessionOptions};
+use crate::storage::writer::{AppendSession, Durability, LogConfig, SessionOptions};
 use crate::types::{Offset, TopicPartition};
 
 /// How long to wait for what comes next.
@@ -38,9 +37,6 @@ const WAITING_MAX: usize = 16 << 20;
 const FILES_PER_LOG: u64 = 4;
 /// Files that are open beside.
 const FILES_BESIDE: u64 = 64;
-
-/// Lanes that are read, by topic and partition.
-type Slots = BTreeMap<String, BTreeMap<i32, usize>>;
 
 /// The copies, while they are written.
 pub struct Copying<'a> {
@@ -118,9 +114,10 @@ impl<'a> Copying<'a> {
             session.create_partitions(&partitions, id).map_err(|error| create_problem(&error))?;
         }
         for lane in lanes.iter_mut().filter(|lane| !lane.is_stopped && is_meant(lane)) {
-            let opened = open_copy(&mut session, lane, allow_truncate);
+            let source_start = Offset::new(lane.ends.0);
+            let opened = open_copy(&mut session, &lane.name, source_start, allow_truncate, now_ms());
             let opened = opened.map_err(|error| Box::new(session_problem(&error)));
-            if let Err(problem) = opened.and_then(|end| self.place(lane, end)) {
+            if let Err(problem) = opened.and_then(|end| self.place(&mut session, lane, end)) {
                 lane.fail(*problem, ui);
             }
             if lane.is_stopped {
@@ -136,21 +133,19 @@ impl<'a> Copying<'a> {
     }
 
     /// Where a copy goes on that ends at `end`: a recovery may have cut it.
-    fn place(&self, lane: &mut Lane, end: Offset) -> Result<(), Box<Problem>> {
-        if end == Offset::ZERO {
+    fn place(&self, session: &mut AppendSession, lane: &mut Lane, end: Offset) -> Result<(), Box<Problem>> {
+        if end == Offset::ZERO || !lane.findings.is_empty() {
+            // It begins, or begins anew behind a gap.
             return Ok(());
         }
-        let is_cut = end < lane.next && lane.findings.is_empty();
-        if lane.findings.is_empty() {
-            (lane.from, lane.next) = (end.min(lane.from), end);
-        }
-        if !lane.findings.is_empty() || lane.records > 0 {
-            // It was compared, or begins anew behind a gap.
+        let is_cut = end < lane.next;
+        (lane.from, lane.next) = (end.min(lane.from), end);
+        if lane.records > 0 {
+            // It was compared.
             return Ok(());
         }
-        let (partition, _) =
-            open_partition_dir(&self.to.join(lane.name.to_string())).map_err(|e| storage_problem(&e))?;
-        lane.last = LastRecord::of(&partition, end).map_err(|error| storage_problem(&error))?;
+        let copy = session.read(&lane.name, now_ms()).map_err(|error| session_problem(&error))?;
+        lane.last = LastRecord::of(&copy, end).map_err(|error| storage_problem(&error))?;
         let ends = if is_cut { self.source.ends(&lane.name)? } else { lane.ends };
         lane.place(ends, self.keeps());
         Ok(())
@@ -175,7 +170,7 @@ impl<'a> Copying<'a> {
         if open.is_empty() {
             return Ok(Outcome::Done);
         }
-        read(fetcher, topic, &open, lanes)?;
+        read(fetcher, lanes, &slots_of(&open))?;
         let mut heard = Instant::now();
         while !open.is_empty() {
             if self.source.interrupt.is_asked() {
@@ -206,10 +201,10 @@ impl<'a> Copying<'a> {
                     }
                 }
                 Fetched::OutOfRange => {
-                    let mut slots = Slots::from([(topic.to_owned(), std::mem::take(&mut open))]);
-                    self.look_again(&mut slots, lanes, ui)?;
-                    open = slots.remove(topic).unwrap_or_default();
-                    read(fetcher, topic, &open, lanes)?;
+                    let slots = slots_of(&open);
+                    self.look_again(lanes, &slots, ui)?;
+                    open.retain(|_, slot| !lanes[*slot].is_stopped);
+                    read(fetcher, lanes, &slots)?;
                 }
                 Fetched::Nothing => show_said(self.source.cluster, ui),
             }
@@ -221,11 +216,12 @@ impl<'a> Copying<'a> {
     /// Goes on with all partitions as they grow, until it is interrupted.
     fn follow(&mut self, lanes: &mut [Lane], ui: &mut Ui) -> anyhow::Result<Outcome> {
         let mut fetcher = Fetcher::open(self.source.cluster, false).map_err(failed)?;
-        let mut slots = Slots::new();
-        for (slot, lane) in lanes.iter().enumerate().filter(|(_, lane)| !lane.is_stopped) {
-            slots.entry(lane.name.topic.clone()).or_default().insert(lane.name.partition, slot);
+        let mut places: BTreeMap<String, BTreeMap<i32, usize>> = BTreeMap::new();
+        for (slot, lane) in lanes.iter().enumerate() {
+            places.entry(lane.name.topic.clone()).or_default().insert(lane.name.partition, slot);
         }
-        read_all(&mut fetcher, &slots, lanes)?;
+        let slots: Vec<usize> = (0..lanes.len()).collect();
+        read(&mut fetcher, lanes, &slots)?;
         ui.note("level with the cluster; following it");
         loop {
             if self.source.interrupt.is_asked() {
@@ -234,14 +230,14 @@ impl<'a> Copying<'a> {
             match fetcher.next(WAIT).map_err(failed)? {
                 Fetched::Record(record) => {
                     let (topic, partition) = record.place();
-                    if let Some(slot) = slots.get(topic).and_then(|slots| slots.get(&partition)) {
+                    if let Some(slot) = places.get(topic).and_then(|of_topic| of_topic.get(&partition)) {
                         self.take(&record, &mut lanes[*slot])?;
                     }
                 }
                 Fetched::End(_) => {}
                 Fetched::OutOfRange => {
-                    self.look_again(&mut slots, lanes, ui)?;
-                    read_all(&mut fetcher, &slots, lanes)?;
+                    self.look_again(lanes, &slots, ui)?;
+                    read(&mut fetcher, lanes, &slots)?;
                 }
                 Fetched::Nothing => show_said(self.source.cluster, ui),
             }
@@ -249,22 +245,22 @@ impl<'a> Copying<'a> {
         }
     }
 
-    /// An offset that was asked for is gone: looks where the source begins now, and leaves out who cannot go on.
-    fn look_again(&mut self, slots: &mut Slots, lanes: &mut [Lane], ui: &mut Ui) -> anyhow::Result<()> {
+    /// An offset that was asked for is gone: looks where the source begins now, and stops who cannot go on.
+    fn look_again(&mut self, lanes: &mut [Lane], slots: &[usize], ui: &mut Ui) -> anyhow::Result<()> {
         // What waits is in front of what is missing.
         self.send(lanes, |_| true)?;
         let mut is_found = false;
-        for slot in slots.values().flat_map(BTreeMap::values) {
+        for slot in slots {
             let lane = &mut lanes[*slot];
+            if lane.is_stopped {
+                continue;
+            }
             let (before, asked) = (lane.findings.len(), lane.asks_from());
             match self.source.ends(&lane.name) {
                 Ok(ends) => lane.place(ends, self.keeps()),
                 Err(problem) => lane.fail(*problem, ui),
             }
             is_found |= lane.findings.len() > before || lane.asks_from() != asked || lane.has_failed;
-        }
-        for of_topic in slots.values_mut() {
-            of_topic.retain(|_, slot| !lanes[*slot].is_stopped);
         }
         if is_found {
             return Ok(());
@@ -339,30 +335,15 @@ impl<'a> Copying<'a> {
     }
 }
 
-/// Reads partitions of a topic from where their lanes are.
-fn read(fetcher: &mut Fetcher<'_>, topic: &str, slots: &BTreeMap<i32, usize>, lanes: &[Lane]) -> anyhow::Result<()> {
-    let from = slots.iter().map(|(partition, slot)| (topic, *partition, lanes[*slot].asks_from().get()));
-    fetcher.read_from(from).map_err(failed)
+fn slots_of(open: &BTreeMap<i32, usize>) -> Vec<usize> {
+    open.values().copied().collect()
 }
 
-fn read_all(fetcher: &mut Fetcher<'_>, slots: &Slots, lanes: &[Lane]) -> anyhow::Result<()> {
-    let from = slots.iter().flat_map(|(topic, slots)| {
-        slots.iter().map(|(partition, slot)| (topic.as_str(), *partition, lanes[*slot].asks_from().get()))
-    });
+/// Reads what lanes are for, from where they are.
+fn read(fetcher: &mut Fetcher<'_>, lanes: &[Lane], slots: &[usize]) -> anyhow::Result<()> {
+    let going = slots.iter().map(|slot| &lanes[*slot]).filter(|lane| !lane.is_stopped);
+    let from = going.map(|lane| (lane.name.topic.as_str(), lane.name.partition, lane.asks_from().get()));
     fetcher.read_from(from).map_err(failed)
-}
-
-/// Opens a copy; where it ends. What a killed run left half-written is cut, if the source still has it.
-fn open_copy(session: &mut AppendSession, lane: &Lane, allow_truncate: bool) -> Result<Offset, SessionError> {
-    match session.log(&lane.name, now_ms()).map(LogWriter::log_end) {
-        Err(SessionError::WouldLose { losses, .. }) if comes_again(&losses, Offset::new(lane.ends.0)) => {
-            session.allow_truncate(true);
-            let opened = session.log(&lane.name, now_ms()).map(LogWriter::log_end);
-            session.allow_truncate(allow_truncate);
-            opened
-        }
-        opened => opened,
-    }
 }
 
 /// Lets the process open as many files as it may; how many that is.

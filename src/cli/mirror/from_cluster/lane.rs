@@ -158,8 +158,7 @@ impl Lane {
         if offset < self.next {
             return Ok(());
         }
-        let headers = record.headers();
-        let headers: Vec<NewHeader<'_>> = headers.iter().map(|(key, value)| NewHeader { key, value: *value }).collect();
+        let headers: Vec<NewHeader<'_>> = record.headers().map(|(key, value)| NewHeader { key, value }).collect();
         let new = NewRecord {
             timestamp_ms: record.timestamp_ms(),
             key: record.key(),

@@ -1,7 +1,7 @@
 //! The last record of a copy, by which its source is known again.
 //!
-//! The client tells neither topic ids nor leader epochs. A topic that was deleted and made again, or whose log was truncated
-//! and written anew, has another record there, or none.
+//! The client tells no topic ids. A topic that was deleted and made again, or whose log was truncated and written anew, has
+//! another record there, or none.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;

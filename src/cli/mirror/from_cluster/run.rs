@@ -54,7 +54,7 @@ pub fn run(args: &MirrorArgs, servers: &str, to: &Path, global: &GlobalArgs, ui:
     }
     make_target(to, cluster_id(&reader).as_deref(), None, ui)?;
     let started = Instant::now();
-    let opened = LogDir::open(to).map_err(|error| storage_problem(&error))?;
+    let opened = opened.map_or_else(|| LogDir::open(to), Ok).map_err(|error| storage_problem(&error))?;
     let mut copying = Copying::new(args, &source, to, opened);
     let ended = copying.run(&mut lanes, ui);
     let closed = copying.close(&mut lanes, ui);
